@@ -1,5 +1,18 @@
 import { isIP } from 'node:net'
-import { boolean, bytes, type ConfigOf, choice, duration, integer, list, optionalPath, path, section, type TextRule, text } from './schema.ts'
+import {
+  boolean,
+  bytes,
+  type ConfigOf,
+  choice,
+  duration,
+  integer,
+  list,
+  optionalPath,
+  path,
+  section,
+  type TextRule,
+  text,
+} from './schema.ts'
 
 const DOMAIN: TextRule = {
   accepts: 'a domain such as example.org',
@@ -18,8 +31,14 @@ const NETWORK: TextRule = {
   },
 }
 
-const ACCOUNT: TextRule = { accepts: 'an account such as juliet@example.org', test: (written) => /^[^\s@/]+@[^\s@/]+$/u.test(written) }
-const URI: TextRule = { accepts: 'a URI such as mailto:admin@example.org or xmpp:admin@example.org', test: (written) => URL.canParse(written) }
+const ACCOUNT: TextRule = {
+  accepts: 'an account such as juliet@example.org',
+  test: (written) => /^[^\s@/]+@[^\s@/]+$/u.test(written),
+}
+const URI: TextRule = {
+  accepts: 'a URI such as mailto:admin@example.org or xmpp:admin@example.org',
+  test: (written) => URL.canParse(written),
+}
 
 const port = (standard: number | 'off', doc: string) =>
   integer({ default: standard, min: 0, max: 65535, or: ['off'], doc: `${doc} 0 picks a free port; off does not listen.` })
@@ -29,7 +48,10 @@ const contacts = (doc: string) => list(text({ default: '', doc: '', rule: URI })
 /** The sections that every server has; those of modules are added under `modules`. */
 export const coreSchema = {
   domain: text({ default: 'localhost', doc: 'The part after the @ of every account on this server.', rule: DOMAIN }),
-  data: path({ default: './data', doc: 'The folder that holds everything the server keeps: accounts, messages, its own certificate.' }),
+  data: path({
+    default: './data',
+    doc: 'The folder that holds everything the server keeps: accounts, messages, its own certificate.',
+  }),
   listen: section({
     doc: 'Where clients connect.',
     fields: {
@@ -39,7 +61,10 @@ export const coreSchema = {
       }),
       c2s: port(5222, 'Client connections that turn to TLS by STARTTLS (RFC 6120).'),
       tls: port(5223, 'Client connections that begin with TLS (XEP-0368).'),
-      http: port(5280, 'Plain HTTP with WebSocket (RFC 7395) and host-meta, for a reverse proxy on the same machine or for localhost.'),
+      http: port(
+        5280,
+        'Plain HTTP with WebSocket (RFC 7395) and host-meta, for a reverse proxy on the same machine or for localhost.',
+      ),
       httpAddress: text({
         default: '127.0.0.1',
         doc: 'The address that http listens on. Passwords cross it without TLS: put nothing but a reverse proxy in front of it.',
@@ -79,7 +104,11 @@ export const coreSchema = {
         doc: 'The largest element from a client that has not logged in yet.',
       }),
       depth: integer({ default: 64, min: 16, max: 1024, doc: 'How deep the elements of a stanza may be nested.' }),
-      loginTimeout: duration('30s', { min: '1s', max: '10m', doc: 'How long a connection may take until it has logged in and bound a resource.' }),
+      loginTimeout: duration('30s', {
+        min: '1s',
+        max: '10m',
+        doc: 'How long a connection may take until it has logged in and bound a resource.',
+      }),
       idleTimeout: duration('15m', {
         min: '30s',
         or: ['forever'],
@@ -94,11 +123,28 @@ export const coreSchema = {
         max: '1h',
         doc: 'How long a client may leave its connection full before the connection is closed. Nothing is lost by it.',
       }),
-      sessionsPerAccount: integer({ default: 50, min: 1, max: 10_000, doc: 'How many resources of one account may be online at once.' }),
+      sessionsPerAccount: integer({
+        default: 50,
+        min: 1,
+        max: 10_000,
+        doc: 'How many resources of one account may be online at once.',
+      }),
       rates: boolean({ default: true, doc: 'Whether rates are limited at all. Switch it off for tests and benchmarks only.' }),
-      connectionsPerAddress: integer({ default: 200, min: 1, doc: 'How many connections one address may have open at once, while rates are limited.' }),
-      stanzasPerSecond: integer({ default: 100, min: 1, doc: 'How many stanzas a second a client may send in the long run. Above it, the server reads it more slowly.' }),
-      stanzaBurst: integer({ default: 1000, min: 1, doc: 'How many stanzas a client may send at once before it is slowed down.' }),
+      connectionsPerAddress: integer({
+        default: 200,
+        min: 1,
+        doc: 'How many connections one address may have open at once, while rates are limited.',
+      }),
+      stanzasPerSecond: integer({
+        default: 100,
+        min: 1,
+        doc: 'How many stanzas a second a client may send in the long run. Above it, the server reads it more slowly.',
+      }),
+      stanzaBurst: integer({
+        default: 1000,
+        min: 1,
+        doc: 'How many stanzas a client may send at once before it is slowed down.',
+      }),
     },
   }),
   login: section({
@@ -106,11 +152,27 @@ export const coreSchema = {
     fields: {
       mechanisms: list(
         choice(
-          ['SCRAM-SHA-512-PLUS', 'SCRAM-SHA-512', 'SCRAM-SHA-256-PLUS', 'SCRAM-SHA-256', 'SCRAM-SHA-1-PLUS', 'SCRAM-SHA-1', 'PLAIN'],
+          [
+            'SCRAM-SHA-512-PLUS',
+            'SCRAM-SHA-512',
+            'SCRAM-SHA-256-PLUS',
+            'SCRAM-SHA-256',
+            'SCRAM-SHA-1-PLUS',
+            'SCRAM-SHA-1',
+            'PLAIN',
+          ],
           { default: 'PLAIN', doc: '' },
         ),
         {
-          default: ['SCRAM-SHA-512-PLUS', 'SCRAM-SHA-512', 'SCRAM-SHA-256-PLUS', 'SCRAM-SHA-256', 'SCRAM-SHA-1-PLUS', 'SCRAM-SHA-1', 'PLAIN'],
+          default: [
+            'SCRAM-SHA-512-PLUS',
+            'SCRAM-SHA-512',
+            'SCRAM-SHA-256-PLUS',
+            'SCRAM-SHA-256',
+            'SCRAM-SHA-1-PLUS',
+            'SCRAM-SHA-1',
+            'PLAIN',
+          ],
           doc: 'The SASL mechanisms on offer, best first.',
         },
       ),
@@ -118,9 +180,22 @@ export const coreSchema = {
         default: false,
         doc: 'Whether clients may log in without TLS. Passwords and messages are then readable on the way: for tests only.',
       }),
-      scramIterations: integer({ default: 10_000, min: 4096, max: 1_000_000, doc: 'The iteration count of new SCRAM keys (RFC 5802, RFC 7677).' }),
-      failuresPerAddress: integer({ default: 30, min: 1, doc: 'How many failed logins one address may make within failureWindow, while rates are limited.' }),
-      failuresPerAccount: integer({ default: 10, min: 1, doc: 'How many failed logins one account may see within failureWindow, while rates are limited.' }),
+      scramIterations: integer({
+        default: 10_000,
+        min: 4096,
+        max: 1_000_000,
+        doc: 'The iteration count of new SCRAM keys (RFC 5802, RFC 7677).',
+      }),
+      failuresPerAddress: integer({
+        default: 30,
+        min: 1,
+        doc: 'How many failed logins one address may make within failureWindow, while rates are limited.',
+      }),
+      failuresPerAccount: integer({
+        default: 10,
+        min: 1,
+        doc: 'How many failed logins one account may see within failureWindow, while rates are limited.',
+      }),
       failureWindow: duration('5m', { min: '1s', max: '24h', doc: 'The time in which failed logins count.' }),
     },
   }),
@@ -141,20 +216,38 @@ export const coreSchema = {
   streamManagement: section({
     doc: 'Acknowledgements and resumption of streams (XEP-0198).',
     fields: {
-      resumeTimeout: duration('5m', { min: '0s', max: '24h', doc: 'How long a session waits for a client that lost its connection.' }),
-      maxUnackedStanzas: integer({ default: 5000, min: 10, doc: 'How many stanzas may wait for the acknowledgement of a client before its session ends.' }),
-      maxUnackedBytes: bytes('4 MiB', { min: '64 KiB', doc: 'How many bytes may wait for the acknowledgement of a client before its session ends.' }),
+      resumeTimeout: duration('5m', {
+        min: '0s',
+        max: '24h',
+        doc: 'How long a session waits for a client that lost its connection.',
+      }),
+      maxUnackedStanzas: integer({
+        default: 5000,
+        min: 10,
+        doc: 'How many stanzas may wait for the acknowledgement of a client before its session ends.',
+      }),
+      maxUnackedBytes: bytes('4 MiB', {
+        min: '64 KiB',
+        doc: 'How many bytes may wait for the acknowledgement of a client before its session ends.',
+      }),
     },
   }),
   registration: section({
     doc: 'Whether strangers may make accounts (XEP-0077). Invitations work in any case.',
     fields: {
       open: boolean({ default: false, doc: 'Whether anyone may register without an invitation.' }),
-      perAddress: integer({ default: 5, min: 1, doc: 'How many accounts one address may make within the window, while rates are limited.' }),
+      perAddress: integer({
+        default: 5,
+        min: 1,
+        doc: 'How many accounts one address may make within the window, while rates are limited.',
+      }),
       window: duration('1h', { min: '1s', max: '30d', doc: 'The time in which registrations count.' }),
     },
   }),
-  admins: list(text({ default: '', doc: '', rule: ACCOUNT }), { default: [], doc: 'The accounts that may administer the server.' }),
+  admins: list(text({ default: '', doc: '', rule: ACCOUNT }), {
+    default: [],
+    doc: 'The accounts that may administer the server.',
+  }),
   contact: section({
     doc: 'Where people reach those who run the server (XEP-0157), as URIs.',
     fields: {
@@ -170,7 +263,10 @@ export const coreSchema = {
     doc: 'What is logged, on standard error. Passwords and the content of stanzas never are.',
     fields: {
       level: choice(['debug', 'info', 'warn', 'error'], { default: 'info', doc: 'The least important lines to write.' }),
-      format: choice(['auto', 'json', 'pretty'], { default: 'auto', doc: 'auto writes for people on a terminal and JSON elsewhere.' }),
+      format: choice(['auto', 'json', 'pretty'], {
+        default: 'auto',
+        doc: 'auto writes for people on a terminal and JSON elsewhere.',
+      }),
     },
   }),
 } as const

@@ -118,7 +118,9 @@ export const boolean = (options: Described & { readonly default: boolean }): Fie
   default: options.default,
   defaultText: String(options.default),
   accepts: 'true or false',
-  schema: reads((written) => (typeof written === 'boolean' ? { value: written } : { reason: `${show(written)} is not true or false` })),
+  schema: reads((written) =>
+    typeof written === 'boolean' ? { value: written } : { reason: `${show(written)} is not true or false` },
+  ),
 })
 
 /** A whole number, or one of the words in `or`. */
@@ -141,7 +143,8 @@ export const integer = <const W extends string = never>(
     schema: reads<number | W>((written) => {
       const word = or.find((each) => each === written)
       if (word !== undefined) return { value: word }
-      if (typeof written !== 'number' || !Number.isSafeInteger(written)) return { reason: `${show(written)} is not a whole number` }
+      if (typeof written !== 'number' || !Number.isSafeInteger(written))
+        return { reason: `${show(written)} is not a whole number` }
       const side = outside(written, min, max)
       if (side !== undefined) return { reason: `${written} is ${side} the limit of ${side === 'below' ? min : max}` }
       return { value: written }
@@ -184,7 +187,12 @@ const measured = <W extends string, U extends string>(
   }
 }
 
-const DURATION: Measure = { type: 'duration', noun: 'a length of time', example: '500ms, 60s, 5m, 2h or 7d', parse: parseDuration }
+const DURATION: Measure = {
+  type: 'duration',
+  noun: 'a length of time',
+  example: '500ms, 60s, 5m, 2h or 7d',
+  parse: parseDuration,
+}
 const BYTES: Measure = { type: 'bytes', noun: 'a size', example: '512 B, 256 KiB or 4 MiB', parse: parseBytes }
 
 /** A length of time, in milliseconds once read, or one of the words in `or` (`forever`). */
@@ -235,13 +243,24 @@ export const optionalText = (options: Described & { readonly rule?: TextRule }):
 })
 
 /** A file or folder; a relative one is meant from the folder of the configuration file. */
-export const path = (options: Described & { readonly default: string }): Field<string> => ({ ...text(options), type: 'path', accepts: 'a path' })
+export const path = (options: Described & { readonly default: string }): Field<string> => ({
+  ...text(options),
+  type: 'path',
+  accepts: 'a path',
+})
 
 /** A file or folder that may be left out. */
-export const optionalPath = (options: Described): Field<string | undefined> => ({ ...optionalText(options), type: 'path', accepts: 'a path' })
+export const optionalPath = (options: Described): Field<string | undefined> => ({
+  ...optionalText(options),
+  type: 'path',
+  accepts: 'a path',
+})
 
 /** One of these words. */
-export const choice = <const W extends string>(words: readonly W[], options: Described & { readonly default: NoInfer<W> }): Field<W> => ({
+export const choice = <const W extends string>(
+  words: readonly W[],
+  options: Described & { readonly default: NoInfer<W> },
+): Field<W> => ({
   kind: 'field',
   type: 'choice',
   doc: options.doc,
@@ -255,7 +274,7 @@ export const choice = <const W extends string>(words: readonly W[], options: Des
 })
 
 /** Several values of one kind; `of` is a field whose default and doc do not matter. */
-export const list = <T>(of: Field<T>, options: Described & { readonly default: readonly T[] }): Field<readonly T[]> => ({
+export const list = <T>(of: Field<T>, options: Described & { readonly default: readonly NoInfer<T>[] }): Field<readonly T[]> => ({
   kind: 'field',
   type: 'list',
   doc: options.doc,

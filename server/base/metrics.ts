@@ -1,0 +1,133 @@
+import { monitorEventLoopDelay } from 'node:perf_hooks'
+import prom from 'prom-client'
+
+/** A number that only grows; adding to it is one addition, the text is made when it is asked for. */
+export interface Counter {
+  readonly value: number
+  add(amount?: number): void
+}
+
+/** Measured values sorted into buckets. */
+export interface Histogram {
+  observe(value: number): void
+}
+
+export type Labels = Readonly<Record<string, string>>
+
+/** How often the delay of the event loop is sampled, in milliseconds: seldom enough to cost an idle server nothing. */
+const SAMPLE_MS = 20
+
+class PlainCounter implements Counter {
+  value = 0
+  add(amount = 1): void {
+    this.value += amount
+  }
+}
+
+/** The server's own numbers, in the text format of Prometheus. Every name begins with `waxwing_`. */
+export class Metrics {
+  readonly #registry = new prom.Registry()
+  readonly #counters = new Map<
+    string,
+    { readonly metric: prom.Counter; readonly series: { readonly labels: Labels; readonly counter: Counter }[] }
+  >()
+  readonly #gauges = new Map<
+    string,
+    { readonly metric: prom.Gauge; readonly series: { readonly labels: Labels; readonly read: () => number }[] }
+  >()
+
+  readonly contentType = this.#registry.contentType
+
+  /** A counter; the same name may be asked for again with other values of the same labels. */
+  counter(name: string, help: string, labels: Labels = {}): Counter {
+    const counter = new PlainCounter()
+    let known = this.#counters.get(name)
+    if (known === undefined) {
+      const series: { labels: Labels; counter: Counter }[] = []
+      const collect = function (this: prom.Counter): void {
+        this.reset()
+        for (const each of series) this.inc(each.labels, each.counter.value)
+      }
+      const metric = new prom.Counter({
+        name: `waxwing_${name}`,
+        help,
+        labelNames: Object.keys(labels),
+        registers: [this.#registry],
+        collect,
+      })
+      known = { metric, series }
+      this.#counters.set(name, known)
+    }
+    known.series.push({ labels, counter })
+    return counter
+  }
+
+  /** A value that is read when the metrics are asked for. */
+  gauge(name: string, help: string, read: () => number, labels: Labels = {}): void {
+    let known = this.#gauges.get(name)
+    if (known === undefined) {
+      const series: { labels: Labels; read: () => number }[] = []
+      const collect = function (this: prom.Gauge): void {
+        for (const each of series) this.set(each.labels, each.read())
+      }
+      const metric = new prom.Gauge({
+        name: `waxwing_${name}`,
+        help,
+        labelNames: Object.keys(labels),
+        registers: [this.#registry],
+        collect,
+      })
+      known = { metric, series }
+      this.#gauges.set(name, known)
+    }
+    known.series.push({ labels, read })
+  }
+
+  /** A histogram with these upper bounds, in the unit that the name ends with. */
+  histogram(name: string, help: string, buckets: readonly number[]): Histogram {
+    const metric = new prom.Histogram({ name: `waxwing_${name}`, help, buckets: [...buckets], registers: [this.#registry] })
+    return { observe: (value) => metric.observe(value) }
+  }
+
+  /** Memory, CPU and event loop delay of this process; returns what ends the measuring. */
+  watchProcess(): () => void {
+    const delay = monitorEventLoopDelay({ resolution: SAMPLE_MS })
+    delay.enable()
+    // Node counts the sampling interval as delay.
+    const seconds = (nanoseconds: number): number => Math.max(0, nanoseconds / 1e9 - SAMPLE_MS / 1e3)
+    this.gauge(
+      'event_loop_delay_seconds',
+      'Delay of the event loop since the last scrape.',
+      () => seconds(delay.percentile(50)),
+      { quantile: '0.5' },
+    )
+    this.gauge(
+      'event_loop_delay_seconds',
+      'Delay of the event loop since the last scrape.',
+      () => seconds(delay.percentile(99)),
+      { quantile: '0.99' },
+    )
+    this.gauge(
+      'event_loop_delay_seconds',
+      'Delay of the event loop since the last scrape.',
+      () => {
+        const max = seconds(delay.max)
+        delay.reset()
+        return max
+      },
+      { quantile: '1' },
+    )
+    this.gauge('memory_resident_bytes', 'Resident memory of the process.', () => process.memoryUsage.rss())
+    this.gauge('memory_heap_bytes', 'JavaScript heap in use.', () => process.memoryUsage().heapUsed)
+    this.gauge('memory_external_bytes', 'Memory of buffers outside of the heap.', () => process.memoryUsage().external)
+    this.gauge('cpu_seconds', 'CPU time of the process.', () => process.cpuUsage().user / 1e6, { mode: 'user' })
+    this.gauge('cpu_seconds', 'CPU time of the process.', () => process.cpuUsage().system / 1e6, { mode: 'system' })
+    this.gauge('uptime_seconds', 'Time since the process started.', () => process.uptime())
+    return () => void delay.disable()
+  }
+
+  /** Everything in the text format. */
+  text(): Promise<string> {
+    return this.#registry.metrics()
+  }
+}

@@ -1,0 +1,54 @@
+/** An account as an operator sees it. */
+export interface AccountSummary {
+  readonly jid: string
+  readonly createdAtMs: number
+  readonly isDisabled: boolean
+}
+
+/** What an invitation is for: a new account (XEP-0445), or a contact of an account that exists (XEP-0379). */
+export type InviteRequest =
+  | { readonly kind: 'account'; readonly localpart?: string; readonly lifetimeMs?: number }
+  | { readonly kind: 'contact'; readonly account: string; readonly lifetimeMs?: number }
+
+/** An invitation and the ways to hand it on. */
+export interface Invite {
+  readonly uri: string
+  /** A page for a browser; absent when the server has no web address. */
+  readonly url?: string
+  readonly token: string
+  readonly expiresAtMs: number
+}
+
+/** How a running server is. */
+export interface ServerStatus {
+  readonly version: string
+  readonly domain: string
+  readonly isRunning: boolean
+  readonly sessions: number
+  readonly accounts: number
+  readonly startedAtMs?: number
+}
+
+/** Why an operation was refused, in words for the operator. */
+export class OperationError extends Error {
+  constructor(message: string) {
+    super(message)
+    this.name = 'OperationError'
+  }
+}
+
+/** What the command line may ask of a server; throws an `OperationError` for what it refuses. Accounts are named by their bare JIDs. */
+export interface Operations {
+  addAccount(jid: string, password: string): Promise<void>
+  /** Brings in an account with its bcrypt hash, which its first login by PLAIN turns into SCRAM keys. */
+  importAccount(jid: string, bcryptHash: string): Promise<void>
+  /** Deletes the account and everything it keeps, and ends its sessions. */
+  deleteAccount(jid: string): Promise<void>
+  /** Replaces the password and ends the account's sessions. */
+  setPassword(jid: string, password: string): Promise<void>
+  /** A disabled account keeps what it has but cannot log in; its sessions end. */
+  setDisabled(jid: string, isDisabled: boolean): Promise<void>
+  listAccounts(): Promise<readonly AccountSummary[]>
+  createInvite(request: InviteRequest): Promise<Invite>
+  status(): Promise<ServerStatus>
+}
