@@ -1,6 +1,7 @@
-import { prepareDomain } from './domain.ts'
+import { prepareDomainpart } from './domainpart.ts'
 import { opaqueString, usernameCaseMapped } from './prep.ts'
-import { detach, escapeAttribute, unescape, type Wire } from './wire.ts'
+import { Recent } from './recent.ts'
+import { unescape as decode, detach, escapeAttribute, type Wire } from './wire.ts'
 
 declare const bareBrand: unique symbol
 declare const fullBrand: unique symbol
@@ -76,7 +77,7 @@ const withPreparedResource = (bare: Address, resourcepart: string): Address => {
 
 /** Builds an address from parts that are yet to be prepared; `undefined` when one of them is not allowed. */
 export const makeJid = (localpart: string, domainpart: string, resourcepart = ''): Address | undefined => {
-  const domain = prepareDomain(domainpart)
+  const domain = prepareDomainpart(domainpart)
   if (domain === undefined || !fits(domain)) return undefined
   const local = localpart === '' ? '' : prepareLocalpart(localpart)
   if (local === undefined) return undefined
@@ -85,18 +86,60 @@ export const makeJid = (localpart: string, domainpart: string, resourcepart = ''
   return resourcepart === '' ? bare : withResource(bare, resourcepart)
 }
 
-/** Parses and prepares a JID (RFC 7622); `undefined` when it is none. */
-export const parseJid = (text: string): Address | undefined => {
+/** The parts as they are told apart before preparation (RFC 7622 §3.1); `undefined` when one is empty that must not be. */
+const split = (text: string): readonly [localpart: string, domainpart: string, resourcepart: string] | undefined => {
   // RFC 7622 §3.2: the first slash ends the bare JID; only then is the first at sign looked for.
   const slash = text.indexOf('/')
-  const bareText = slash === -1 ? text : text.slice(0, slash)
-  const at = bareText.indexOf('@')
-  if (at === 0 || slash === text.length - 1) return undefined
-  return makeJid(at === -1 ? '' : bareText.slice(0, at), bareText.slice(at + 1), slash === -1 ? '' : text.slice(slash + 1))
+  const bare = slash === -1 ? text : text.slice(0, slash)
+  const at = bare.indexOf('@')
+  if (at === 0 || (slash !== -1 && slash === text.length - 1)) return undefined
+  return [at === -1 ? '' : bare.slice(0, at), bare.slice(at + 1), slash === -1 ? '' : text.slice(slash + 1)]
 }
 
-/** Reads an address from a raw attribute value. */
-export const addressOf = (raw: Wire): Address | undefined => parseJid(unescape(detach(raw)))
+/**
+ * JIDs that preparation leaves as they are and that an attribute holds without escaping: lower-case ASCII without reserved labels.
+ * Only what it matches is spared the tables; what it does not match may still be a JID.
+ */
+const PLAIN_JID =
+  /^(?:[a-z0-9!#$%()*+,\-.;=?[\\\]^_`{|}~]{1,1023}@)?(?=[^/]{1,253}(?:\/|$))(?:(?!..--)[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)*(?!..--)[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(?:\/[ !#-%(-;=?-~]{1,1023})?$/
+
+/** What is longer cannot shrink to fit: no part is over a quarter of its composed length (UAX #15 §9), so nobody spends time on it. */
+const MAX_JID_LENGTH = 4 * (3 * MAX_PART_BYTES + 2)
+
+/** Parses and prepares a JID (RFC 7622); `undefined` when it is none. */
+export const parseJid = (text: string): Address | undefined => {
+  if (text.length > MAX_JID_LENGTH) return undefined
+  if (PLAIN_JID.test(text)) return plainAddress(detach(text as Wire), (bare) => plainAddress(bare))
+  const parts = split(text)
+  return parts === undefined ? undefined : makeJid(...parts)
+}
+
+/** Builds the address of a plain JID, whose ordinary text and wire text are the same string. */
+const plainAddress = (text: Wire, bareAddressOf?: (bare: Wire) => Address | undefined): Address => {
+  const [localpart, domainpart, resourcepart] = split(text) ?? ['', text, '']
+  if (resourcepart === '') return new PreparedAddress(text, text, localpart, domainpart, '')
+  const bare = text.slice(0, -1 - resourcepart.length) as Wire
+  return new PreparedAddress(text, text, localpart, domainpart, resourcepart, bareAddressOf?.(bare) ?? plainAddress(bare))
+}
+
+// Sixteen thousand correspondents in a few megabytes; long keys are rarer and make the generation turn sooner.
+const prepared = new Recent<Address>({ maxEntries: 16_384, maxKeyLength: 2_097_152 })
+// Refusals are apart, so that a peer that sends nonsense does not push out what is asked for all the time.
+const refused = new Recent<object>({ maxEntries: 256, maxKeyLength: 262_144 })
+const REFUSED: object = {}
+
+const prepareAddress = (raw: Wire): Address | undefined => {
+  if (raw.length > MAX_JID_LENGTH * 6 || refused.get(raw) !== undefined) return undefined
+  const key = detach(raw)
+  // All resources of an account share one bare address.
+  const address = PLAIN_JID.test(key) ? plainAddress(key, addressOf) : parseJid(decode(key))
+  if (address === undefined) refused.set(key, REFUSED)
+  else prepared.set(key, address)
+  return address
+}
+
+/** Reads an address from a raw attribute value, from memory when it was read lately; `undefined` when it is no JID. */
+export const addressOf = (raw: Wire): Address | undefined => prepared.get(raw) ?? prepareAddress(raw)
 
 /** Cuts the resourcepart off. */
 export const bareOf = (jid: Jid): BareJid => {
