@@ -1,0 +1,25 @@
+import { formatDateTime, parseDateTime } from './datetime.ts'
+import { type Element, el } from './element.ts'
+import { type Address, parseJid } from './jid.ts'
+import { NS_DELAY } from './namespaces.ts'
+
+/** When a stanza was first sent, who says so and why it comes late (XEP-0203). */
+export interface Delay {
+  readonly atMs: number
+  readonly from: Address | undefined
+  readonly reason: string
+}
+
+/** Builds a `<delay/>` (XEP-0203 §2). */
+export const delayElement = (from: Address | undefined, atMs: number, reason?: string): Element =>
+  el(NS_DELAY, 'delay', { from: from?.jid, stamp: formatDateTime(atMs) }, reason)
+
+/** Reads a `<delay/>` (XEP-0203 §2); `undefined` when it is none or its stamp or address is malformed. */
+export const readDelay = (element: Element): Delay | undefined => {
+  if (element.ns !== NS_DELAY || element.name !== 'delay') return undefined
+  const { from: said, stamp = '' } = element.attrs
+  const atMs = parseDateTime(stamp)
+  const from = said === undefined ? undefined : parseJid(said)
+  if (atMs === undefined || (said !== undefined && from === undefined)) return undefined
+  return { atMs, from, reason: element.text() }
+}
