@@ -8,6 +8,7 @@ import {
   integer,
   list,
   optionalPath,
+  optionalText,
   path,
   section,
   type TextRule,
@@ -35,15 +36,13 @@ const ACCOUNT: TextRule = {
   accepts: 'an account such as juliet@example.org',
   test: (written) => /^[^\s@/]+@[^\s@/]+$/u.test(written),
 }
-const URI: TextRule = {
-  accepts: 'a URI such as mailto:admin@example.org or xmpp:admin@example.org',
-  test: (written) => URL.canParse(written),
+const WEB: TextRule = {
+  accepts: 'an address such as https://chat.example.org, without a slash at the end',
+  test: (written) => /^https?:\/\/[^/]+(\/.*)?[^/]$/.test(written) && URL.canParse(written),
 }
 
 const port = (standard: number | 'off', doc: string) =>
   integer({ default: standard, min: 0, max: 65535, or: ['off'], doc: `${doc} 0 picks a free port; off does not listen.` })
-
-const contacts = (doc: string) => list(text({ default: '', doc: '', rule: URI }), { default: [], doc })
 
 /** The sections that every server has; those of modules are added under `modules`. */
 export const coreSchema = {
@@ -69,6 +68,10 @@ export const coreSchema = {
         default: '127.0.0.1',
         doc: 'The address that http listens on. Passwords cross it without TLS: put nothing but a reverse proxy in front of it.',
         rule: ADDRESS,
+      }),
+      publicUrl: optionalText({
+        doc: 'Where browsers reach http or https from outside, for links and for discovery (XEP-0156); needed behind a reverse proxy.',
+        rule: WEB,
       }),
       https: port('off', 'The same as http, over TLS, for a server without a reverse proxy; 5443 is usual.'),
       admin: port(5290, 'Plain HTTP on the loopback address for /metrics, /healthz and /readyz.'),
@@ -232,32 +235,9 @@ export const coreSchema = {
       }),
     },
   }),
-  registration: section({
-    doc: 'Whether strangers may make accounts (XEP-0077). Invitations work in any case.',
-    fields: {
-      open: boolean({ default: false, doc: 'Whether anyone may register without an invitation.' }),
-      perAddress: integer({
-        default: 5,
-        min: 1,
-        doc: 'How many accounts one address may make within the window, while rates are limited.',
-      }),
-      window: duration('1h', { min: '1s', max: '30d', doc: 'The time in which registrations count.' }),
-    },
-  }),
   admins: list(text({ default: '', doc: '', rule: ACCOUNT }), {
     default: [],
     doc: 'The accounts that may administer the server.',
-  }),
-  contact: section({
-    doc: 'Where people reach those who run the server (XEP-0157), as URIs.',
-    fields: {
-      abuse: contacts('For reports of abuse.'),
-      admin: contacts('For the administrators.'),
-      feedback: contacts('For praise and complaints.'),
-      sales: contacts('For questions about prices.'),
-      security: contacts('For reports of vulnerabilities.'),
-      support: contacts('For help.'),
-    },
   }),
   log: section({
     doc: 'What is logged, on standard error. Passwords and the content of stanzas never are.',

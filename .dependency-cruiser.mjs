@@ -1,0 +1,139 @@
+import { builtinModules } from 'node:module'
+
+/**
+ * Who may import whom, one entry a row of the table in docs/architecture.md. A folder may import itself, what its row names of ours, and what it
+ * names from outside. Tests may import anything but what `conformance` and `bench` must reach through sockets.
+ */
+
+const node = (...names) => `^(node:)?(${names.join('|')})$`
+const NODE = node(...builtinModules)
+const packages = (...names) => names.map((name) => `^node_modules/(@types/)?${name}/`)
+
+/** @type {readonly { folder: string, ours?: readonly string[], outside?: readonly string[], except?: readonly string[] }[]} */
+const rows = [
+  // domainToASCII is the IDNA of the platform. The tables are derived once, by hand.
+  { folder: 'stanzas', outside: [node('url', 'buffer')], except: ['^stanzas/derive-[^/]+\\.ts$'] },
+  {
+    folder: 'storage',
+    ours: ['^stanzas/', '^server/base/'],
+    outside: [NODE],
+    except: ['^storage/contract/', '^storage/sqlite/', '^storage/mongo/'],
+  },
+  {
+    folder: 'storage/contract',
+    ours: ['^stanzas/', '^storage/', '^server/base/'],
+    outside: [NODE, ...packages('vitest', 'fast-check')],
+  },
+  {
+    folder: 'storage/sqlite',
+    ours: ['^stanzas/', '^storage/[^/]+$', '^server/base/'],
+    outside: [NODE, ...packages('better-sqlite3')],
+  },
+  { folder: 'storage/mongo', ours: ['^stanzas/', '^storage/[^/]+$', '^server/base/'], outside: [NODE, ...packages('mongodb')] },
+  {
+    folder: 'server/base',
+    ours: ['^stanzas/'],
+    outside: [NODE, ...packages('valibot', 'yaml', 'pino', 'pino-pretty', 'prom-client')],
+  },
+  {
+    folder: 'server/core',
+    ours: ['^stanzas/', '^storage/shapes\\.ts$', '^storage/storage-error\\.ts$', '^server/base/'],
+    outside: [NODE, ...packages('bcrypt')],
+  },
+  {
+    folder: 'server/stream',
+    ours: ['^stanzas/', '^storage/shapes\\.ts$', '^server/base/', '^server/core/'],
+    outside: [node('crypto', 'tls', 'buffer'), ...packages('bcrypt')],
+  },
+  {
+    folder: 'server/transport',
+    ours: ['^stanzas/', '^server/base/', '^server/core/', '^server/stream/'],
+    outside: [NODE, ...packages('ws', 'selfsigned')],
+  },
+  {
+    folder: 'server/federation',
+    ours: ['^stanzas/', '^server/base/', '^server/core/', '^server/stream/', '^server/transport/'],
+    outside: [node('dns', 'dns/promises')],
+  },
+  { folder: 'server/cluster', ours: ['^stanzas/', '^server/base/', '^server/core/'], outside: packages('ioredis') },
+  {
+    folder: 'server/modules',
+    ours: ['^stanzas/', '^storage/shapes\\.ts$', '^server/base/', '^server/core/'],
+    except: ['^server/modules/upload\\.ts$'],
+  },
+  {
+    folder: 'server/modules/upload\\.ts',
+    ours: ['^stanzas/', '^storage/shapes\\.ts$', '^server/base/', '^server/core/', '^server/modules/'],
+    outside: [node('fs', 'fs/promises', 'stream', 'stream/promises')],
+  },
+  { folder: 'conformance', ours: ['^stanzas/', '^bench/'], outside: ['.*'], isTestToo: true },
+  { folder: 'bench', ours: ['^stanzas/', '^conformance/'], outside: ['.*'], isTestToo: true },
+]
+
+const OURS = '^(stanzas|storage|server|conformance|bench)/'
+
+const rowRules = rows.flatMap(({ folder, ours = [], outside = [], except = [], isTestToo = false }) => {
+  const from = {
+    path: folder.endsWith('.ts') ? `^${folder}$` : `^${folder}/`,
+    pathNot: [...except, ...(isTestToo ? [] : ['\\.test\\.ts$'])],
+  }
+  const itself = folder.endsWith('.ts') ? [] : [`^${folder}/`]
+  return [
+    {
+      name: `${folder}: of ours`,
+      severity: 'error',
+      comment: `${folder} may import itself${ours.length > 0 ? ` and ${ours.join(' ')}` : ''}.`,
+      from,
+      to: { path: OURS, pathNot: [...itself, ...ours] },
+    },
+    {
+      name: `${folder}: from outside`,
+      severity: 'error',
+      comment:
+        outside.length > 0
+          ? `From outside, ${folder} may import ${outside.join(' ')}.`
+          : `${folder} may import nothing from outside.`,
+      from,
+      to: { couldNotResolve: false, pathNot: [OURS, ...outside] },
+    },
+  ]
+})
+
+export default {
+  forbidden: [
+    { name: 'no cycles', severity: 'error', from: {}, to: { circular: true } },
+    { name: 'everything resolves', severity: 'error', from: {}, to: { couldNotResolve: true } },
+    ...rowRules,
+    {
+      name: 'server/testing: for tests only',
+      severity: 'error',
+      comment: 'Only *.test.ts may import server/testing.',
+      from: { pathNot: ['\\.test\\.ts$', '^server/testing/'] },
+      to: { path: '^server/testing/' },
+    },
+    {
+      name: 'server/modules: the lead file only',
+      severity: 'error',
+      comment: 'A module may import another to name it in `needs`, never what is inside of it.',
+      from: { path: '^server/modules/([^/]+?)(?:/|\\.ts$)', pathNot: '\\.test\\.ts$' },
+      to: { path: '^server/modules/[^/]+/', pathNot: ['^server/modules/([^/]+)/\\1\\.ts$', '^server/modules/$1/'] },
+    },
+    {
+      name: 'storage: the way in',
+      severity: 'error',
+      comment: 'Only the composition root chooses a driver; everybody else names a shape.',
+      from: { path: '^server/', pathNot: ['\\.test\\.ts$', '^server/[^/]+\\.ts$', '^server/(testing|command)/'] },
+      to: { path: '^storage/', pathNot: '^storage/(shapes|storage-error)\\.ts$' },
+    },
+  ],
+  options: {
+    doNotFollow: { path: 'node_modules' },
+    parser: 'swc',
+    enhancedResolveOptions: {
+      exportsFields: ['exports'],
+      conditionNames: ['import', 'node', 'default', 'types'],
+      extensions: ['.ts', '.mjs', '.js', '.d.ts'],
+    },
+    skipAnalysisNotInRules: true,
+  },
+}
