@@ -1,0 +1,76 @@
+import { readdirSync, readFileSync } from 'node:fs'
+import { setTimeout as sleep } from 'node:timers/promises'
+
+const TICKS_PER_SECOND = 100 // USER_HZ, fixed on Linux
+const PAGE_BYTES = 4096
+
+export type Usage = { readonly cpuSeconds: number; readonly rssBytes: number }
+
+/** What a process and all its descendants have used so far: user and system time, and resident memory now. */
+export function usageOf(rootPid: number): Usage {
+  const stats = new Map<number, { parent: number; ticks: number; rssPages: number }>()
+  for (const name of readdirSync('/proc')) {
+    if (!/^\d+$/.test(name)) continue
+    const fields = statFields(`/proc/${name}/stat`)
+    if (fields === undefined) continue
+    const at = (index: number) => Number(fields[index])
+    // proc(5), counted from the state: 1 ppid, 11–14 utime stime cutime cstime, 21 rss.
+    stats.set(Number(name), { parent: at(1), ticks: at(11) + at(12) + at(13) + at(14), rssPages: at(21) })
+  }
+  const belongs = (pid: number): boolean => {
+    for (let at = pid; at > 1; at = stats.get(at)?.parent ?? 0) if (at === rootPid) return true
+    return false
+  }
+  let ticks = 0
+  let rssPages = 0
+  for (const [pid, stat] of stats) {
+    if (!belongs(pid)) continue
+    ticks += stat.ticks
+    rssPages += stat.rssPages
+  }
+  return { cpuSeconds: ticks / TICKS_PER_SECOND, rssBytes: rssPages * PAGE_BYTES }
+}
+
+/** The time a process's first thread has spent on a processor, which in Node is the event loop. */
+export function eventLoopSeconds(pid: number): number {
+  const [runNs = '0'] = readFileSync(`/proc/${pid}/task/${pid}/schedstat`, 'utf8').split(' ')
+  return Number(runNs) / 1e9
+}
+
+/** The time all processors of the machine have been busy. */
+export function machineSeconds(): number {
+  const [user = 0, nice = 0, system = 0, , , irq = 0, softirq = 0] =
+    readFileSync('/proc/stat', 'utf8').split('\n')[0]?.trim().split(/\s+/).slice(1).map(Number) ?? []
+  return (user + nice + system + irq + softirq) / TICKS_PER_SECOND
+}
+
+/** Waits until a process tree uses almost no time, so that late writes count for the work that caused them. */
+export async function untilQuiet(pid: number, timeoutMs = 20_000): Promise<void> {
+  const until = Date.now() + timeoutMs
+  let before = usageOf(pid).cpuSeconds
+  while (Date.now() < until) {
+    await sleep(300)
+    const now = usageOf(pid).cpuSeconds
+    if (now - before <= 0.011) return
+    before = now
+  }
+}
+
+/** How many of a server's sockets hold bytes that their peers have not taken. */
+export function fullSockets(port: number): number {
+  const local = port.toString(16).toUpperCase().padStart(4, '0')
+  const rows = ['/proc/net/tcp', '/proc/net/tcp6'].flatMap((file) => readFileSync(file, 'utf8').split('\n').slice(1))
+  return rows.filter((row) => {
+    const [, address = '', , , queues = ''] = row.trim().split(/\s+/)
+    return address.endsWith(`:${local}`) && Number.parseInt(queues.split(':')[0] ?? '0', 16) > 0
+  }).length
+}
+
+function statFields(path: string): readonly string[] | undefined {
+  try {
+    const text = readFileSync(path, 'utf8')
+    return text.slice(text.lastIndexOf(')') + 2).split(' ')
+  } catch {
+    return undefined // it ended while we looked
+  }
+}

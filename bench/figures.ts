@@ -1,0 +1,42 @@
+/** The figures a row may have. In all of them less is better, but for the rate. */
+export const FIGURES = {
+  cpuUs: { head: 'server CPU, µs', digits: 1 },
+  cpuMs: { head: 'server CPU, ms', digits: 3 },
+  loopMs: { head: 'event loop, ms', digits: 3 },
+  perSecond: { head: 'per second', digits: 0 },
+  p50Ms: { head: 'p50, ms', digits: 2 },
+  p99Ms: { head: 'p99, ms', digits: 2 },
+  drainCpuUs: { head: 'drain: CPU, µs', digits: 1 },
+  drainPerSecond: { head: 'drain: per second', digits: 0 },
+  connectionKib: { head: 'KiB a connection', digits: 1 },
+  rssMib: { head: 'RSS, MiB', digits: 0 },
+  bareTlsKib: { head: 'bare Node TLS socket, KiB', digits: 1 },
+  acked: { head: 'acknowledged', digits: 0 },
+  lost: { head: 'lost', digits: 0 },
+  doubled: { head: 'doubled', digits: 0 },
+  reordered: { head: 'out of order', digits: 0 },
+  repeated: { head: 'repeated, same stanza-id', digits: 0 },
+  fullSockets: { head: 'sockets full at the kill', digits: 0 },
+  clientCpuUs: { head: 'client CPU, µs', digits: 1 },
+  otherCpuSeconds: { head: "others' CPU, s", digits: 2 },
+} as const
+
+export type FigureName = keyof typeof FIGURES
+
+export type Sample = Readonly<Partial<Record<FigureName, number>>>
+
+export type Spread = { readonly min: number; readonly median: number; readonly max: number }
+
+/** Least, middle and most of some runs. */
+export function spreadOf(values: readonly number[]): Spread {
+  const sorted = values.toSorted((a, b) => a - b)
+  const at = (index: number) => sorted[index] ?? Number.NaN
+  const middle = sorted.length >> 1
+  const median = sorted.length % 2 === 1 ? at(middle) : (at(middle - 1) + at(middle)) / 2
+  return { min: at(0), median, max: at(sorted.length - 1) }
+}
+
+/** A figure for people to read. */
+export function show(name: FigureName, value: number): string {
+  return Number.isNaN(value) ? '–' : value.toFixed(FIGURES[name].digits)
+}

@@ -1,0 +1,119 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Connection } from '../client/connection.ts'
+import { headingOf, messageWriter } from './message.ts'
+import { costs, percentiles, read, readWhenQuiet } from './meter.ts'
+import type { LoadOptions } from './options.ts'
+import { leave, sessionsOf } from './sessions.ts'
+
+const DRAIN_MS = 20_000
+
+/** Accounts in pairs, both ways, each sender with so many messages under way: a delivery makes room for the next. */
+export async function chat(options: LoadOptions): Promise<Record<string, number>> {
+  const { serverPid, target, window } = options
+  const connections = await sessionsOf(options, 0, options.accounts & ~1, {
+    resource: 'load',
+    presence: true,
+  })
+  const pairs = new Pairs(connections, target.domain)
+  await readWhenQuiet(serverPid)
+
+  pairs.begin(window)
+  await sleep(options.warmupSeconds * 1000)
+  pairs.latenciesMs.length = 0
+  const deliveredBefore = pairs.delivered
+  const from = read(serverPid)
+  await sleep(options.seconds * 1000)
+  pairs.sending = false
+  await pairs.drained()
+  const wallSeconds = (pairs.lastArrivalMs - from.atMs) / 1000
+  const to = await readWhenQuiet(serverPid)
+
+  const units = pairs.delivered - deliveredBefore
+  leave(connections)
+  return {
+    delivered: pairs.delivered,
+    delivered_per_s: units / wallSeconds,
+    lost: pairs.sent - pairs.delivered,
+    dup: pairs.doubled,
+    reordered: pairs.reordered,
+    failed_conns: pairs.closed,
+    error_stanzas: pairs.errors,
+    ...percentiles('lat_', pairs.latenciesMs),
+    ...costs('', '1000_delivered', from, to, units / 1000),
+  }
+}
+
+class Pairs {
+  sending = true
+  sent = 0
+  delivered = 0
+  doubled = 0
+  reordered = 0
+  errors = 0
+  closed = 0
+  lastArrivalMs = 0
+  readonly latenciesMs: number[] = []
+  readonly #run = 100_000 + Math.floor(Math.random() * 900_000)
+  readonly #connections: readonly Connection[]
+  readonly #write: readonly ((sequence: number) => string)[]
+  readonly #nextToSend: number[]
+  readonly #nextToArrive: number[]
+  readonly #sentAtMs: Map<number, number>[]
+
+  constructor(connections: readonly Connection[], domain: string) {
+    this.#connections = connections
+    this.#write = connections.map((_, sender) => messageWriter(this.#run, sender, sender ^ 1, domain))
+    this.#nextToSend = connections.map(() => 0)
+    this.#nextToArrive = connections.map(() => 0)
+    this.#sentAtMs = connections.map(() => new Map())
+    for (const connection of connections) {
+      connection.onClose = () => this.closed++
+      connection.onStanza = (xml) => {
+        if (xml.startsWith('<message')) this.#arrive(xml)
+      }
+    }
+  }
+
+  begin(window: number): void {
+    for (const sender of this.#connections.keys()) for (let at = 0; at < window; at++) this.#send(sender)
+  }
+
+  async drained(): Promise<void> {
+    let before = -1
+    let since = performance.now()
+    while (this.delivered < this.sent && performance.now() - since < DRAIN_MS) {
+      if (before !== this.delivered) since = performance.now()
+      before = this.delivered
+      await sleep(5)
+    }
+  }
+
+  #send(sender: number): void {
+    const sequence = this.#nextToSend[sender] ?? 0
+    this.#nextToSend[sender] = sequence + 1
+    this.#sentAtMs[sender]?.set(sequence, performance.now())
+    this.sent++
+    this.#connections[sender]?.send(this.#write[sender]?.(sequence) ?? '')
+  }
+
+  #arrive(xml: string): void {
+    const heading = headingOf(xml)
+    if (heading === undefined || heading.run !== this.#run || xml.includes('<error')) {
+      this.errors++
+      return
+    }
+    const { sender, sequence } = heading
+    const sentAtMs = this.#sentAtMs[sender]?.get(sequence)
+    if (sentAtMs === undefined) {
+      this.doubled++
+      return
+    }
+    this.#sentAtMs[sender]?.delete(sequence)
+    if (sequence !== this.#nextToArrive[sender]) this.reordered++
+    this.#nextToArrive[sender] = sequence + 1
+    this.delivered++
+    this.lastArrivalMs = performance.now()
+    this.latenciesMs.push(this.lastArrivalMs - sentAtMs)
+    if (this.sending) this.#send(sender)
+  }
+}

@@ -1,0 +1,17 @@
+import type { Target } from '../client/connection.ts'
+import type { Mechanism } from '../client/login.ts'
+
+/** What the built-in load client is asked to do; figures come out under xmppload's names. */
+export type LoadOptions = {
+  readonly mode: 'chat' | 'login' | 'idle' | 'offline'
+  readonly target: Target
+  readonly mechanism: Mechanism
+  readonly serverPid: number
+  readonly accounts: number
+  readonly window: number
+  readonly warmupSeconds: number
+  readonly seconds: number
+  /** Messages for each account, in offline mode. */
+  readonly messages: number
+  readonly streamManagement: boolean
+}

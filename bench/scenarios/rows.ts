@@ -1,0 +1,18 @@
+import { chatRows } from './chat.ts'
+import { idleRows } from './idle.ts'
+import { killRows } from './kill.ts'
+import { loginRows } from './login.ts'
+import { offlineRows } from './offline.ts'
+import type { Row } from './row.ts'
+
+/** Every row of the bench, in the order of the table. */
+export const ROWS: readonly Row[] = [...loginRows, ...idleRows, ...chatRows, ...offlineRows, ...killRows]
+
+/** The rows of that name, or whose names begin with it: `chat` means all of them, `chat=` only the one. */
+export function rowsNamed(names: readonly string[]): readonly Row[] {
+  const wants = (name: string, id: string) =>
+    name.endsWith('=') ? id === name.slice(0, -1) : id === name || id.startsWith(`${name}-`)
+  const unknown = names.find((name) => !ROWS.some(({ id }) => wants(name, id)))
+  if (unknown !== undefined) throw new Error(`no row is named ${unknown}; there are ${ROWS.map(({ id }) => id).join(', ')}`)
+  return ROWS.filter(({ id }) => names.some((name) => wants(name, id)))
+}
