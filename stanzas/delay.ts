@@ -2,6 +2,7 @@ import { formatDateTime, parseDateTime } from './datetime.ts'
 import { type Element, el } from './element.ts'
 import { type Address, parseJid } from './jid.ts'
 import { NS_DELAY } from './namespaces.ts'
+import { type Wire, wire } from './wire.ts'
 
 /** When a stanza was first sent, who says so and why it comes late (XEP-0203). */
 export interface Delay {
@@ -13,6 +14,10 @@ export interface Delay {
 /** Builds a `<delay/>` (XEP-0203 §2). */
 export const delayElement = (from: Address | undefined, atMs: number, reason?: string): Element =>
   el(NS_DELAY, 'delay', { from: from?.jid, stamp: formatDateTime(atMs) }, reason)
+
+/** The same as wire text, for what is delivered late in large numbers. */
+export const delayWire = (from: Address, atMs: number): Wire =>
+  wire(`<delay xmlns='${NS_DELAY}' from='${from.wire}' stamp='${formatDateTime(atMs)}'/>`)
 
 /** Reads a `<delay/>` (XEP-0203 §2); `undefined` when it is none or its stamp or address is malformed. */
 export const readDelay = (element: Element): Delay | undefined => {
