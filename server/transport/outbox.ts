@@ -1,5 +1,4 @@
 import type { Socket } from 'node:net'
-import type { Wire } from '#stanzas/wire.ts'
 
 /**
  * What one socket is about to say. Everything queued in a turn of the loop becomes one string and one write at the turn's
@@ -79,6 +78,3 @@ const finish = (socket: Socket, callbacks: readonly (() => void)[], error: Error
     callback()
   }
 }
-
-/** Bytes of wire text. */
-export const octets = (data: Wire): Buffer => Buffer.from(data, 'latin1')

@@ -66,6 +66,11 @@ export class TcpConnection implements Connection {
     if (this.#grace === undefined) this.#outbox.add(data)
   }
 
+  keepAlive(): void {
+    // RFC 6120 §4.6.1: white space between stanzas means nothing, but finds out whether TCP still works.
+    if (this.#grace === undefined) this.#outbox.add(' ')
+  }
+
   afterFlush(callback: () => void): void {
     this.#outbox.afterFlush(callback)
   }
