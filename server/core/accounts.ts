@@ -2,6 +2,7 @@ import { createHmac } from 'node:crypto'
 import { isDeepStrictEqual } from 'node:util'
 import type { Clock } from '#server/base/clock.ts'
 import type { Logger } from '#server/base/log.ts'
+import { WorkQueue } from '#server/base/work-queue.ts'
 import { type BareJid, makeJid } from '#stanzas/jid.ts'
 import type { Account, Credentials, ScramHash, ScramKeys, Accounts as Storage } from '#storage/shapes.ts'
 import { BoundedCache } from './bounded-cache.ts'
@@ -54,8 +55,11 @@ const DERIVATION_LIMITS = { maxRunning: 2, maxWaiting: 128 }
 const ACCOUNT_CACHE = { maxEntries: 1_000, maxAgeMs: 60_000 }
 const PRESENT_CACHE = { maxEntries: 100_000, maxAgeMs: 600_000 }
 const ABSENT_CACHE = { maxEntries: 10_000, maxAgeMs: 5_000 }
+/** Changes of one account that may wait for each other; nobody has so many at once. */
+const MAX_WAITING_WRITES = 100
 
-const BCRYPT_HASH = /^\$2[aby](\$(?:0[4-9]|1[0-4])\$)[./A-Za-z0-9]{53}$/
+/** With a cost that one comparison can be given a thread for: 14 takes a second. */
+const BCRYPT_HASH = /^\$2[aby]\$(?:0[4-9]|1[0-4])\$[./A-Za-z0-9]{53}$/
 
 /** The JID of the account that a name means on a domain; `undefined` for names that no account can have (RFC 7622 §3.3). */
 export const accountJid = (name: string, domain: string): BareJid | undefined =>
@@ -74,7 +78,7 @@ export class Accounts {
   readonly #present: BoundedCache<BareJid, true>
   readonly #absent: BoundedCache<BareJid, true>
   readonly #reads = new Map<BareJid, Promise<Account | undefined>>()
-  readonly #turns = new Map<BareJid, Promise<unknown>>()
+  readonly #writes = new WorkQueue(MAX_WAITING_WRITES)
   readonly #listeners: Listeners = { created: new Set(), deleted: new Set(), changed: new Set() }
   /** A hash that nothing matches, as costly as the imported ones that were seen. */
   #decoyBcrypt: string | undefined
@@ -119,8 +123,7 @@ export class Accounts {
   /** Makes an account whose password is known by its bcrypt hash only, until its first login by PLAIN. */
   async importBcrypt(jid: BareJid, hash: string): Promise<'created' | 'exists' | 'invalid-jid' | 'invalid-hash'> {
     if (!jid.includes('@')) return 'invalid-jid'
-    const found = BCRYPT_HASH.exec(hash)
-    if (found === null) return 'invalid-hash'
+    if (!BCRYPT_HASH.test(hash)) return 'invalid-hash'
     // PHP's $2y$ is what others call $2b$.
     return this.#add(jid, { scram: {}, bcrypt: hash.replace(/^\$2y/, '$2b') })
   }
@@ -247,22 +250,14 @@ export class Accounts {
   }
 
   /** Writes to one account happen one after the other, and what was read before or during one is forgotten. */
-  async #inTurn<T>(jid: BareJid, write: () => Promise<T>): Promise<T> {
-    const before = this.#turns.get(jid)
-    const turn = (async () => {
-      await before?.catch(() => undefined)
+  #inTurn<T>(jid: BareJid, write: () => Promise<T>): Promise<T> {
+    return this.#writes.run(jid, async () => {
       try {
         return await write()
       } finally {
         this.forget(jid)
       }
-    })()
-    this.#turns.set(jid, turn)
-    try {
-      return await turn
-    } finally {
-      if (this.#turns.get(jid) === turn) this.#turns.delete(jid)
-    }
+    })
   }
 
   #read(jid: BareJid): Promise<Account | undefined> {

@@ -1,7 +1,7 @@
 import { createHmac, hash as digest, pbkdf2, timingSafeEqual } from 'node:crypto'
 import { promisify } from 'node:util'
 import { randomOctets } from '#server/base/random.ts'
-import { opaqueString } from '#stanzas/prep.ts'
+import { opaqueString, saslPrep } from '#stanzas/prep.ts'
 import type { Credentials, ScramHash, ScramKeys } from '#storage/shapes.ts'
 
 const pbkdf2Async = promisify(pbkdf2)
@@ -28,10 +28,13 @@ export const SALT_BYTES = 16
 /** RFC 8265 sets no limit; this is the one that RFC 7622 sets for every part of a JID, in bytes of UTF-8. */
 export const MAX_PASSWORD_BYTES = 1023
 
-/** Prepares a password (RFC 8265 §4.2) as both sides must before they hash it; `undefined` when it is empty, too long or not allowed. */
+/**
+ * Prepares a password as both sides must before they hash it; `undefined` when it is empty, too long or not allowed. RFC 5802 §2.2 says SASLprep, and
+ * clients do that; what it refuses but OpaqueString (RFC 8265 §4.2) allows is still a password.
+ */
 export const preparePassword = (text: string): string | undefined => {
   if (text.length > MAX_PASSWORD_BYTES) return undefined
-  const prepared = opaqueString(text)
+  const prepared = saslPrep(text) ?? opaqueString(text)
   return prepared === undefined || prepared === '' || Buffer.byteLength(prepared) > MAX_PASSWORD_BYTES ? undefined : prepared
 }
 

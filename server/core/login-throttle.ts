@@ -1,60 +1,54 @@
 import type { Clock } from '#server/base/clock.ts'
+import { RateLimit } from '#server/base/rate-limit.ts'
 
 /** Whether an attempt to log in is let in, and if not, when to come again. */
 export type Admission = { readonly kind: 'allowed' } | { readonly kind: 'refused'; readonly retryAfterMs: number }
 
-/** So many failures in a row are let pass, and one more each time this share of the window has gone by. */
-export interface FailureLimit {
-  readonly failures: number
-  readonly windowMs: number
-}
-
+/** How many failures within the window are too many. They come back evenly: with 10 in 5 minutes, one more try every 30 seconds. */
 export interface LoginThrottleOptions {
   readonly clock: Clock
-  readonly perAddress?: FailureLimit
-  readonly perAccount?: FailureLimit
+  readonly failuresPerAddress: number
+  readonly failuresPerAccount: number
+  readonly windowMs: number
   readonly maxEntries?: number
 }
 
-/** A family behind one address mistypes less often; a dictionary gets 240 words an hour. */
-const PER_ADDRESS: FailureLimit = { failures: 20, windowMs: 300_000 }
-/** All addresses together; those from which the account has logged in before are not held up by strangers. */
-const PER_ACCOUNT: FailureLimit = { failures: 10, windowMs: 600_000 }
-/** About 10 MB when an attacker fills it. */
+/** Pairs of network and account that are remembered; about 10 MB when full. */
 const MAX_ENTRIES = 50_000
 
 /** Counts failed logins by address and by account name, alike for names that no account has, and says who has to wait. */
 export class LoginThrottle {
-  readonly #addresses: FailureCounts
-  readonly #accounts: FailureCounts
+  readonly #addresses: RateLimit
+  readonly #accounts: RateLimit
+  readonly #refused: { readonly address: Admission; readonly account: Admission }
   readonly #familiar = new Set<string>()
   readonly #maxEntries: number
 
-  constructor({ clock, perAddress = PER_ADDRESS, perAccount = PER_ACCOUNT, maxEntries = MAX_ENTRIES }: LoginThrottleOptions) {
-    this.#addresses = new FailureCounts(clock, perAddress, maxEntries)
-    this.#accounts = new FailureCounts(clock, perAccount, maxEntries)
+  constructor({ clock, failuresPerAddress, failuresPerAccount, windowMs, maxEntries = MAX_ENTRIES }: LoginThrottleOptions) {
+    this.#addresses = new RateLimit({ burst: failuresPerAddress, perMs: windowMs }, clock, maxEntries)
+    this.#accounts = new RateLimit({ burst: failuresPerAccount, perMs: windowMs }, clock, maxEntries)
+    this.#refused = { address: refusal(windowMs / failuresPerAddress), account: refusal(windowMs / failuresPerAccount) }
     this.#maxEntries = maxEntries
   }
 
-  /** How many counts are kept. */
+  /** How many addresses, accounts and pairs of them are remembered. */
   get size(): number {
     return this.#addresses.size + this.#accounts.size + this.#familiar.size
   }
 
-  /** Decides on an attempt from this address, on this account once it is known. */
+  /** Decides on an attempt from this address, on this account once it is known; counts nothing. */
   check(address: string, account?: string): Admission {
     const network = networkOf(address)
-    const isJudgedByAccount = account !== undefined && !this.#familiar.has(`${network} ${account}`)
-    const retryAfterMs = Math.max(this.#addresses.waitMs(network), isJudgedByAccount ? this.#accounts.waitMs(account) : 0)
-    return retryAfterMs > 0 ? { kind: 'refused', retryAfterMs } : { kind: 'allowed' }
+    if (!this.#addresses.allows(network)) return this.#refused.address
+    if (account === undefined || this.#accounts.allows(account)) return ALLOWED
+    // Whoever guesses an account's password from elsewhere must not lock its owner out.
+    return this.#familiar.has(`${network} ${account}`) ? ALLOWED : this.#refused.account
   }
 
-  /** Counts a failed attempt. */
+  /** Counts a failed attempt, whether or not there is such an account. */
   failed(address: string, account?: string): void {
-    const network = networkOf(address)
-    this.#addresses.add(network)
-    // Failures from where the owner logs in must not lock the owner out elsewhere; the address still counts.
-    if (account !== undefined && !this.#familiar.has(`${network} ${account}`)) this.#accounts.add(account)
+    this.#addresses.take(networkOf(address))
+    if (account !== undefined) this.#accounts.take(account)
   }
 
   /** Remembers that the account has logged in from this address. */
@@ -62,56 +56,18 @@ export class LoginThrottle {
     const pair = `${networkOf(address)} ${account}`
     this.#familiar.delete(pair)
     this.#familiar.add(pair)
-    if (this.#familiar.size > this.#maxEntries) deleteOldest(this.#familiar)
+    if (this.#familiar.size <= this.#maxEntries) return
+    for (const oldest of this.#familiar) {
+      this.#familiar.delete(oldest)
+      return
+    }
   }
 }
 
-/** Failures that fade at a steady rate: a level and the time it was true. */
-class FailureCounts {
-  readonly #clock: Clock
-  readonly #limit: FailureLimit
-  readonly #maxEntries: number
-  readonly #levels = new Map<string, { readonly level: number; readonly atMs: number }>()
+const ALLOWED: Admission = { kind: 'allowed' }
 
-  constructor(clock: Clock, limit: FailureLimit, maxEntries: number) {
-    this.#clock = clock
-    this.#limit = limit
-    this.#maxEntries = maxEntries
-  }
-
-  get size(): number {
-    return this.#levels.size
-  }
-
-  /** How long until one more failure would be let pass; 0 when it is already. */
-  waitMs(key: string): number {
-    const excess = this.#levelOf(key) - (this.#limit.failures - 1)
-    return excess <= 0 ? 0 : Math.ceil((excess * this.#limit.windowMs) / this.#limit.failures)
-  }
-
-  add(key: string): void {
-    const level = Math.min(this.#levelOf(key) + 1, this.#limit.failures)
-    this.#levels.delete(key)
-    this.#levels.set(key, { level, atMs: this.#clock.monotonicMs() })
-    if (this.#levels.size > this.#maxEntries) deleteOldest(this.#levels)
-  }
-
-  #levelOf(key: string): number {
-    const known = this.#levels.get(key)
-    if (known === undefined) return 0
-    const faded = ((this.#clock.monotonicMs() - known.atMs) * this.#limit.failures) / this.#limit.windowMs
-    if (faded < known.level) return known.level - faded
-    this.#levels.delete(key)
-    return 0
-  }
-}
-
-const deleteOldest = (entries: Map<string, unknown> | Set<string>): void => {
-  for (const oldest of entries.keys()) {
-    entries.delete(oldest)
-    return
-  }
-}
+/** By then one failure has come back for sure. */
+const refusal = (msPerFailure: number): Admission => ({ kind: 'refused', retryAfterMs: Math.ceil(msPerFailure) })
 
 /** The part of an address that one customer has: all of IPv4, the first 64 bits of IPv6. */
 const networkOf = (address: string): string => {

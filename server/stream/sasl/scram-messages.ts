@@ -37,7 +37,8 @@ const GS2_HEADER = /^(?:([ny])|p=([A-Za-z0-9.-]+)),(?:a=([^,\0]+))?,/
 // Letters that SCRAM has given a meaning cannot be extensions; a second n= or r= would be read differently by others.
 const EXTENSIONS = '(?:,[A-Zbdf-hj-loqtuw-z]=[^,\\0]+)*'
 const NONCE = '[\\x21-\\x2b\\x2d-\\x7e]+'
-const BASE64 = '(?=[^,])(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?'
+// RFC 4648 §3.5: with the spare bits zero, so that nothing has two spellings.
+const BASE64 = '(?=[^,])(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/][AQgw]==|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=)?'
 const FIRST_BARE = new RegExp(`^n=([^,\\0]+),r=(${NONCE})${EXTENSIONS}$`)
 const FINAL = new RegExp(`^(c=(${BASE64}),r=(${NONCE})${EXTENSIONS}),p=(${BASE64})$`)
 // RFC 5802 §5.1: an extension that must be understood is none of ours, wherever it stands.
