@@ -23,7 +23,7 @@ export const FIGURES = {
 
 export type FigureName = keyof typeof FIGURES
 
-export type Sample = Readonly<Partial<Record<FigureName, number>>>
+export type Sample = { readonly [name in FigureName]?: number | undefined }
 
 export type Spread = { readonly min: number; readonly median: number; readonly max: number }
 

@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { copyFileSync, existsSync, mkdirSync, readdirSync, statSync } from 'node:fs'
 import { tmpdir, userInfo } from 'node:os'
 import { join } from 'node:path'
+import { createInterface } from 'node:readline'
 import { adopt } from './processes.ts'
 
 /** What the generator counted and measured, by the names it prints. */
@@ -41,22 +42,26 @@ export function findXmppload(): string | undefined {
   }
 }
 
-/** Runs the load generator once and reads the line of JSON it ends with. */
-export async function runXmppload(binary: string, flags: Readonly<Record<string, string | number | true>>): Promise<LoadRun> {
+/** Runs the load generator once and reads the line of JSON it ends with; `onLine` hears what it prints on the way. */
+export async function runXmppload(
+  binary: string,
+  flags: Readonly<Record<string, string | number | true>>,
+  onLine: (line: string) => void = () => undefined,
+): Promise<LoadRun> {
   const args = Object.entries(flags).flatMap(([name, value]) => (value === true ? [`--${name}`] : [`--${name}`, `${value}`]))
   const child = spawn(binary, [...args, '--json'], { stdio: ['ignore', 'pipe', 'pipe'] })
   adopt(child)
-  let out = ''
-  let err = ''
-  child.stdout.setEncoding('utf8').on('data', (text: string) => {
-    out += text
+  let json: string | undefined
+  let errors = ''
+  createInterface(child.stdout).on('line', (line) => {
+    if (line.startsWith('{"mode"')) json = line
+    else onLine(line)
   })
   child.stderr.setEncoding('utf8').on('data', (text: string) => {
-    err += text
+    errors += text
   })
   await once(child, 'close')
-  const json = out.split('\n').findLast((line) => line.startsWith('{"mode"'))
-  if (json === undefined) throw new Error(`xmppload ${args.join(' ')} gave no figures:\n${err}${out}`)
-  const problems = err.split('\n').filter((line) => line !== '' && !line.includes('for the descriptor limit'))
+  if (json === undefined) throw new Error(`xmppload ${args.join(' ')} gave no figures:\n${errors}`)
+  const problems = errors.split('\n').filter((line) => line !== '' && !line.includes('for the descriptor limit'))
   return { figures: JSON.parse(json) as Figures, problems: child.exitCode === 0 ? [] : problems }
 }

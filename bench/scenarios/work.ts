@@ -25,17 +25,19 @@ export function xmppload(
   place: Workplace,
   transport: Transport,
   flags: Readonly<Record<string, string | number | true>>,
+  onLine?: (line: string) => void,
 ): Promise<LoadRun> {
   const { server, mechanism, xmppload: binary } = place
   if (binary === undefined) throw new Error('this row needs xmppload')
-  return runXmppload(binary, {
+  const allFlags = {
     port: transport === 'tls' ? server.ports.tls : server.ports.c2s,
     domain: server.domain,
     'server-pid': server.pid,
     mech: mechanism,
     tls: transport === 'tls' ? 'direct' : transport === 'starttls' ? 'starttls' : 'none',
     ...flags,
-  })
+  }
+  return runXmppload(binary, allFlags, onLine)
 }
 
 /** Runs the built-in load client against the server of the row. */

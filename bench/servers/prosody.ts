@@ -65,7 +65,6 @@ allow_unencrypted_plain_auth = true
 consider_websocket_secure = true
 authentication = "${setup.passwords === 'clear' ? 'internal_plain' : 'internal_hashed'}"
 password_hash = "${setup.passwords === 'sha256' ? 'SHA-256' : 'SHA-1'}"
-smacks_max_queue_size = 1000000
 smacks_hibernation_time = 600
 default_archive_policy = true
 archive_expires_after = "never"

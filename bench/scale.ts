@@ -1,0 +1,29 @@
+import type { Scale } from './scenarios/row.ts'
+
+/** What the figures of record are measured with. */
+export const FULL: Scale = {
+  accounts: 1000,
+  idle: 5000,
+  idleTls: 3000,
+  seconds: 8,
+  warmupSeconds: 3,
+  logins: 1000,
+  offlineAccounts: 200,
+  offlineMessages: 50,
+  killSeconds: 5,
+  window: 4,
+}
+
+/** Enough to see that every row works and nothing is lost, within a few minutes. */
+export const QUICK: Scale = {
+  accounts: 100,
+  idle: 500,
+  idleTls: 300,
+  seconds: 2,
+  warmupSeconds: 1,
+  logins: 100,
+  offlineAccounts: 50,
+  offlineMessages: 20,
+  killSeconds: 2,
+  window: 4,
+}
