@@ -1,0 +1,185 @@
+import { readReference, readSequence } from './xml-chars.ts'
+import { malformed, XmlError } from './xml-error.ts'
+import { CLASS, checkForeignName, NAME, NAME_START, SPACE, sameBytes, VALUE } from './xml-names.ts'
+
+const QUOTE = 0x22
+const AMPERSAND = 0x26
+const APOSTROPHE = 0x27
+const SLASH = 0x2f
+const COLON = 0x3a
+const EQUALS = 0x3d
+const GREATER_THAN = 0x3e
+
+/** Pairs are compared one by one up to this many attributes; with more, a peer could make that expensive. */
+const FEW_ATTRIBUTES = 12
+
+/** What the start tag that was read last says. Offsets are into the bytes it was read from; it is valid until the next tag is read. */
+class StartTag {
+  nameStart = 0
+  nameEnd = 0
+  /** Where the name's colon is, or -1. */
+  colon = -1
+  isEmpty = false
+  hasDeclarations = false
+  hasPrefixes = false
+  count = 0
+  readonly starts: number[] = []
+  readonly ends: number[] = []
+  readonly colons: number[] = []
+  readonly valueStarts: number[] = []
+  readonly valueEnds: number[] = []
+  /** Whether the attribute is `xmlns` or `xmlns:…`. */
+  readonly declares: boolean[] = []
+}
+
+/** Shared by all readers: nobody else runs between reading a tag and using it. */
+export const tag = new StartTag()
+
+/** Where the colon was in the name that `readName` read last, or -1. */
+let colonAt = -1
+
+/** Reads a qualified name (Namespaces in XML §4); returns where it ends, -1 when the bytes end first. */
+const readName = (bytes: Buffer, from: number, end: number): number => {
+  colonAt = -1
+  let p = from
+  for (;;) {
+    if (p === end) return -1
+    const partStart = p
+    let isForeign = (bytes[p] as number) >= 0x80
+    if (!isForeign && ((CLASS[bytes[p] as number] as number) & NAME_START) === 0) malformed('a name must begin here')
+    for (p++; p < end; p++) {
+      const c = bytes[p] as number
+      if (((CLASS[c] as number) & NAME) !== 0) continue
+      if (c < 0x80) break
+      isForeign = true
+    }
+    if (p === end) return -1
+    if (isForeign) checkForeignName(bytes, partStart, p)
+    if (bytes[p] !== COLON) return p
+    if (colonAt !== -1) malformed('a name may hold one colon')
+    colonAt = p
+    p++
+  }
+}
+
+const skipSpace = (bytes: Buffer, from: number, end: number): number => {
+  let p = from
+  while (p < end && ((CLASS[bytes[p] as number] as number) & SPACE) !== 0) p++
+  return p
+}
+
+/** Reads a start tag from its `<` into `tag`; returns the offset behind it, -1 when the bytes end first. */
+export const readStartTag = (bytes: Buffer, from: number, end: number, maxAttributes: number): number => {
+  const after = readParts(bytes, from, end, maxAttributes)
+  if (after !== -1 && tag.count > FEW_ATTRIBUTES) checkAllDiffer(bytes)
+  return after
+}
+
+const readParts = (bytes: Buffer, from: number, end: number, maxAttributes: number): number => {
+  tag.count = 0
+  tag.hasDeclarations = false
+  tag.hasPrefixes = false
+  tag.nameStart = from + 1
+  let p = readName(bytes, from + 1, end)
+  if (p === -1) return -1
+  tag.nameEnd = p
+  tag.colon = colonAt
+
+  for (;;) {
+    if (p === end) return -1
+    let c = bytes[p] as number
+    if (((CLASS[c] as number) & SPACE) !== 0) {
+      p = skipSpace(bytes, p + 1, end)
+      if (p === end) return -1
+      c = bytes[p] as number
+      if (c !== GREATER_THAN && c !== SLASH) {
+        p = readAttribute(bytes, p, end, maxAttributes)
+        if (p === -1) return -1
+        continue
+      }
+    }
+    if (c === GREATER_THAN) {
+      tag.isEmpty = false
+      return p + 1
+    }
+    if (c !== SLASH) malformed('this may not stand in a tag')
+    if (p + 1 === end) return -1
+    if (bytes[p + 1] !== GREATER_THAN) malformed('a slash must end the tag')
+    tag.isEmpty = true
+    return p + 2
+  }
+}
+
+/** Reads one attribute from its name to behind its closing quote. */
+const readAttribute = (bytes: Buffer, start: number, end: number, maxAttributes: number): number => {
+  const index = tag.count
+  if (index >= maxAttributes) throw new XmlError('policy-violation', 'the element has too many attributes')
+  const nameEnd = readName(bytes, start, end)
+  if (nameEnd === -1) return -1
+  const colon = colonAt
+
+  let p = skipSpace(bytes, nameEnd, end)
+  if (p === end) return -1
+  if (bytes[p] !== EQUALS) malformed('an attribute needs a value')
+  p = skipSpace(bytes, p + 1, end)
+  if (p === end) return -1
+  const quote = bytes[p] as number
+  if (quote !== QUOTE && quote !== APOSTROPHE) malformed("an attribute's value stands in quotes")
+  const valueStart = p + 1
+  const valueEnd = readValue(bytes, valueStart, end, quote)
+  if (valueEnd === -1) return -1
+
+  tag.starts[index] = start
+  tag.ends[index] = nameEnd
+  tag.colons[index] = colon
+  tag.valueStarts[index] = valueStart
+  tag.valueEnds[index] = valueEnd
+  const declares = isDeclaration(bytes, start, nameEnd, colon)
+  tag.declares[index] = declares
+  if (declares) tag.hasDeclarations = true
+  else if (colon !== -1) tag.hasPrefixes = true
+  tag.count = index + 1
+  if (index > 0 && index < FEW_ATTRIBUTES) checkIsNew(bytes, index)
+  return valueEnd + 1
+}
+
+/** Reads an attribute's value up to its closing quote. */
+const readValue = (bytes: Buffer, from: number, end: number, quote: number): number => {
+  let p = from
+  for (;;) {
+    while (p < end && ((CLASS[bytes[p] as number] as number) & VALUE) !== 0) p++
+    if (p === end) return -1
+    const c = bytes[p] as number
+    if (c === quote) return p
+    if (c >= 0x80) p = readSequence(bytes, p, end)
+    else if (c === AMPERSAND) p = readReference(bytes, p, end)
+    else if (c === QUOTE || c === APOSTROPHE) p++
+    else malformed("this may not stand in an attribute's value")
+    if (p === -1) return -1
+  }
+}
+
+const isDeclaration = (bytes: Buffer, start: number, end: number, colon: number): boolean =>
+  bytes[start] === 0x78 &&
+  (colon === start + 5 || (colon === -1 && end === start + 5)) &&
+  bytes[start + 1] === 0x6d &&
+  bytes[start + 2] === 0x6c &&
+  bytes[start + 3] === 0x6e &&
+  bytes[start + 4] === 0x73
+
+/** XML 1.0 §3.1: no attribute name appears twice in a tag. */
+const checkIsNew = (bytes: Buffer, index: number): void => {
+  const start = tag.starts[index] as number
+  const length = (tag.ends[index] as number) - start
+  for (let k = 0; k < index; k++) {
+    const other = tag.starts[k] as number
+    if ((tag.ends[k] as number) - other === length && sameBytes(bytes, other, start, length))
+      malformed('an attribute appears twice')
+  }
+}
+
+const checkAllDiffer = (bytes: Buffer): void => {
+  const names = new Set<string>()
+  for (let k = 0; k < tag.count; k++) names.add(bytes.toString('latin1', tag.starts[k], tag.ends[k]))
+  if (names.size < tag.count) malformed('an attribute appears twice')
+}
