@@ -1,4 +1,4 @@
-import { createHmac } from 'node:crypto'
+import { createHmac, createSecretKey, type KeyObject } from 'node:crypto'
 import { isDeepStrictEqual } from 'node:util'
 import type { Clock } from '#server/base/clock.ts'
 import type { Logger } from '#server/base/log.ts'
@@ -35,6 +35,7 @@ export type PasswordVerdict =
   /** Too many passwords wait to be checked. */
   | { readonly kind: 'busy' }
 
+/** What accounts need of the server. */
 export interface AccountsOptions {
   readonly storage: Storage
   readonly clock: Clock
@@ -70,7 +71,7 @@ export class Accounts {
   readonly #storage: Storage
   readonly #clock: Clock
   readonly #log: Logger
-  readonly #decoySecret: Buffer
+  readonly #decoySecret: KeyObject
   readonly #bcryptMatches: AccountsOptions['bcryptMatches']
   readonly #iterations: number
   readonly #derivations: DerivationQueue
@@ -87,7 +88,7 @@ export class Accounts {
     this.#storage = options.storage
     this.#clock = options.clock
     this.#log = options.log
-    this.#decoySecret = options.decoySecret
+    this.#decoySecret = createSecretKey(options.decoySecret)
     this.#bcryptMatches = options.bcryptMatches
     this.#iterations = options.iterations ?? DEFAULT_ITERATIONS
     this.#derivations = options.derivations ?? new DerivationQueue(DERIVATION_LIMITS)
@@ -158,6 +159,7 @@ export class Accounts {
     return this.#storage.list(domain, page)
   }
 
+  /** How many accounts a domain has. */
   count(domain: string): Promise<number> {
     return this.#storage.count(domain)
   }

@@ -14,6 +14,7 @@ describe('preparePassword', () => {
 
   test('an empty password, one of nothing but ignored characters, and one with control characters are none', () => {
     expect(preparePassword('')).toBeUndefined()
+    expect(preparePassword('\u00ad')).toBeUndefined()
     expect(preparePassword('\u0007')).toBeUndefined()
   })
 

@@ -8,7 +8,12 @@ const clock: Clock = { nowMs: () => nowMs, monotonicMs: () => nowMs, after: () =
 
 const JULIET = 'juliet@verona.example'
 const make = (maxEntries = 1000) =>
-  new LoginThrottle({ clock, failuresPerAddress: 5, failuresPerAccount: 3, windowMs: 60_000, maxEntries })
+  new LoginThrottle({
+    clock,
+    perAddress: { failures: 5, windowMs: 60_000 },
+    perAccount: { failures: 3, windowMs: 60_000 },
+    maxEntries,
+  })
 const fail = (throttle: LoginThrottle, times: number, address: (n: number) => string, account?: string) => {
   for (let n = 0; n < times; n += 1) throttle.failed(address(n), account)
 }

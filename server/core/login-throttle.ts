@@ -1,15 +1,20 @@
 import type { Clock } from '#server/base/clock.ts'
-import { RateLimit } from '#server/base/rate-limit.ts'
+import { type Rate, RateLimit } from '#server/base/rate-limit.ts'
 
 /** Whether an attempt to log in is let in, and if not, when to come again. */
 export type Admission = { readonly kind: 'allowed' } | { readonly kind: 'refused'; readonly retryAfterMs: number }
 
 /** How many failures within the window are too many. They come back evenly: with 10 in 5 minutes, one more try every 30 seconds. */
+export interface FailureLimit {
+  readonly failures: number
+  readonly windowMs: number
+}
+
+/** The limits of one address and of one account, from wherever it is tried. */
 export interface LoginThrottleOptions {
   readonly clock: Clock
-  readonly failuresPerAddress: number
-  readonly failuresPerAccount: number
-  readonly windowMs: number
+  readonly perAddress: FailureLimit
+  readonly perAccount: FailureLimit
   readonly maxEntries?: number
 }
 
@@ -24,10 +29,10 @@ export class LoginThrottle {
   readonly #familiar = new Set<string>()
   readonly #maxEntries: number
 
-  constructor({ clock, failuresPerAddress, failuresPerAccount, windowMs, maxEntries = MAX_ENTRIES }: LoginThrottleOptions) {
-    this.#addresses = new RateLimit({ burst: failuresPerAddress, perMs: windowMs }, clock, maxEntries)
-    this.#accounts = new RateLimit({ burst: failuresPerAccount, perMs: windowMs }, clock, maxEntries)
-    this.#refused = { address: refusal(windowMs / failuresPerAddress), account: refusal(windowMs / failuresPerAccount) }
+  constructor({ clock, perAddress, perAccount, maxEntries = MAX_ENTRIES }: LoginThrottleOptions) {
+    this.#addresses = new RateLimit(rateOf(perAddress), clock, maxEntries)
+    this.#accounts = new RateLimit(rateOf(perAccount), clock, maxEntries)
+    this.#refused = { address: refusal(perAddress), account: refusal(perAccount) }
     this.#maxEntries = maxEntries
   }
 
@@ -66,8 +71,13 @@ export class LoginThrottle {
 
 const ALLOWED: Admission = { kind: 'allowed' }
 
+const rateOf = ({ failures, windowMs }: FailureLimit): Rate => ({ burst: failures, perMs: windowMs })
+
 /** By then one failure has come back for sure. */
-const refusal = (msPerFailure: number): Admission => ({ kind: 'refused', retryAfterMs: Math.ceil(msPerFailure) })
+const refusal = ({ failures, windowMs }: FailureLimit): Admission => ({
+  kind: 'refused',
+  retryAfterMs: Math.ceil(windowMs / failures),
+})
 
 /** The part of an address that one customer has: all of IPv4, the first 64 bits of IPv6. */
 const networkOf = (address: string): string => {

@@ -16,6 +16,7 @@ export type SaslFailure =
   | 'not-authorized'
   | 'temporary-auth-failure'
 
+/** What one message of the client leads to; after a success or a failure the exchange is over. */
 export type SaslOutcome =
   | { readonly kind: 'challenge'; readonly data: Buffer }
   | { readonly kind: 'success'; readonly account: BareJid; readonly data: Buffer | undefined }
