@@ -37,7 +37,7 @@ const uLabel = (text: string): Label | undefined => {
 
 const prepareLabel = (raw: string): Label | undefined => {
   // RFC 7622 §3.2.2: width, case and normalisation are mapped before the label is judged.
-  const narrow = mapWidth(raw)
+  const narrow = mapWidth(raw).normalize('NFC')
   if (NON_LDH_ASCII.test(narrow) || !isInIdentifierClass(narrow)) return undefined
   const text = narrow.toLowerCase().normalize('NFC')
   if (NON_ASCII.test(text)) return uLabel(text)

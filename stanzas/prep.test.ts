@@ -23,8 +23,13 @@ describe('UsernameCaseMapped', () => {
     expect(usernameCaseMapped(text)).toBeUndefined()
   })
 
-  test('RFC 8265 §3.3.1: the class is checked before the case is mapped, so that KELVIN SIGN is no k', () => {
-    expect(usernameCaseMapped('\u212a')).toBeUndefined()
+  test('RFC 8265 §3.3.1: the class is checked before the case is mapped, so that GREEK CAPITAL THETA SYMBOL is no theta', () => {
+    expect(usernameCaseMapped('ϴ')).toBeUndefined()
+  })
+
+  test('RFC 8265 §3.3.2: canonical equivalents fare alike', () => {
+    expect(usernameCaseMapped('\u09dc')).toBe('\u09a1\u09bc')
+    expect(usernameCaseMapped('\u212b')).toBe('å')
   })
 
   test('RFC 8265 §3.3.2: fullwidth and halfwidth code points are mapped', () => {

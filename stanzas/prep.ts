@@ -25,8 +25,9 @@ const untilStable = (text: string, apply: Rule): string | undefined => {
 }
 
 const enforceUsername: Rule = (text) => {
-  const narrow = mapWidth(text)
-  // RFC 8265 §3.3.1: the class is checked before case and normalisation can hide what was there.
+  // Canonical equivalents fare alike: a Bengali keyboard may send letters that NFC takes apart, and which are in no class as they stand.
+  const narrow = mapWidth(text).normalize('NFC')
+  // RFC 8265 §3.3.1: the class is checked before the case mapping can hide what was there.
   if (!isInIdentifierClass(narrow)) return undefined
   const mapped = narrow.toLowerCase().normalize('NFC')
   if (mapped === '' || !isInIdentifierClass(mapped) || !obeysContextualRules(mapped)) return undefined
