@@ -123,15 +123,19 @@ export const boolean = (options: Described & { readonly default: boolean }): Fie
   ),
 })
 
+interface IntegerOptions extends Described {
+  readonly min?: number
+  readonly max?: number
+}
+
 /** A whole number, or one of the words in `or`. */
-export const integer = <const W extends string = never>(
-  options: Described & {
-    readonly default: number | NoInfer<W>
-    readonly min?: number
-    readonly max?: number
-    readonly or?: readonly W[]
-  },
-): Field<number | W> => {
+export function integer(options: IntegerOptions & { readonly default: number }): Field<number>
+export function integer<const W extends string>(
+  options: IntegerOptions & { readonly default: number | NoInfer<W>; readonly or: readonly W[] },
+): Field<number | W>
+export function integer<W extends string>(
+  options: IntegerOptions & { readonly default: number | W; readonly or?: readonly W[] },
+): Field<number | W> {
   const { min = Number.MIN_SAFE_INTEGER, max = Number.MAX_SAFE_INTEGER, or = [] } = options
   return {
     kind: 'field',
@@ -195,11 +199,23 @@ const DURATION: Measure = {
 }
 const BYTES: Measure = { type: 'bytes', noun: 'a size', example: '512 B, 256 KiB or 4 MiB', parse: parseBytes }
 
+interface DurationOptions extends Described {
+  readonly min?: DurationText
+  readonly max?: DurationText
+}
+
 /** A length of time, in milliseconds once read, or one of the words in `or` (`forever`). */
-export const duration = <const W extends string = never>(
+export function duration(standard: DurationText, options: DurationOptions): Field<number>
+export function duration<const W extends string>(
   standard: DurationText | NoInfer<W>,
-  options: Described & { readonly min?: DurationText; readonly max?: DurationText; readonly or?: readonly W[] },
-): Field<number | W> => measured<W, DurationText>(DURATION, standard, options)
+  options: DurationOptions & { readonly or: readonly W[] },
+): Field<number | W>
+export function duration<W extends string>(
+  standard: DurationText | W,
+  options: DurationOptions & { readonly or?: readonly W[] },
+): Field<number | W> {
+  return measured<W, DurationText>(DURATION, standard, options)
+}
 
 /** A size, in bytes once read. */
 export const bytes = (
