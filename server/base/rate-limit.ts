@@ -78,8 +78,9 @@ export class RateLimit {
     const bucket = this.#buckets.get(key) ?? new TokenBucket(this.#rate, nowMs)
     this.#buckets.delete(key)
     this.#buckets.set(key, bucket)
+    const isTaken = bucket.take(nowMs, cost)
     if (this.#buckets.size > this.#maxKeys) this.#forget(nowMs)
-    return bucket.take(nowMs, cost)
+    return isTaken
   }
 
   /** Whether `take` would succeed: for what is counted only when it fails, such as logins. */
