@@ -30,6 +30,8 @@ export interface Connection {
   resume(): void
   /** Starts the server side of TLS on the socket; resolves when the handshake is done, rejects when it fails. */
   startTls(): Promise<void>
+  /** Sends what the peer's XML reader does not see as an element, to find out whether the peer is there: white space (RFC 6120 §4.6.1), or a WebSocket ping. */
+  keepAlive(): void
   /** Writes what is queued, then closes in the carrier's own way (FIN after close_notify; WebSocket close). Cuts after a grace time. */
   end(): void
   /** Cuts at once. */

@@ -1,0 +1,253 @@
+import { parseJid } from '#stanzas/jid.ts'
+import type { Stanza } from '#stanzas/stanza.ts'
+import { StanzaError } from '#stanzas/stanza-error.ts'
+import type { Driver } from '#storage/driver.ts'
+import { StorageError } from '#storage/storage-error.ts'
+import type { Clock } from './base/clock.ts'
+import type { CoreConfig } from './base/core-config.ts'
+import type { Logger } from './base/log.ts'
+import type { Metrics } from './base/metrics.ts'
+import { Accounts } from './core/accounts.ts'
+import { Delivery } from './core/delivery.ts'
+import { asStanzaError } from './core/failures.ts'
+import { Hooks } from './core/hooks.ts'
+import type { HttpRoute } from './core/http-route.ts'
+import { IqDispatch } from './core/iq.ts'
+import { Ledger } from './core/ledger.ts'
+import { LoginThrottle } from './core/login-throttle.ts'
+import type { HostFacts, Module, NonzaRegistration, VisitorIqRegistration } from './core/module.ts'
+import { hooksOf, inStartOrder, registryOf, startModules } from './core/modules.ts'
+import { Router } from './core/router.ts'
+import type { Session, SessionHost } from './core/session.ts'
+import { Sessions } from './core/sessions.ts'
+import { C2sStream } from './stream/c2s.ts'
+import type { Accept } from './stream/connection.ts'
+import { answerBind, bind, legacySession } from './stream/features/bind.ts'
+import { channelBindings, sasl } from './stream/features/sasl.ts'
+import { startTls } from './stream/features/starttls.ts'
+import { bcryptMatches } from './stream/sasl/password.ts'
+import { SessionLife } from './stream/session-life.ts'
+
+export interface AssemblyOptions {
+  readonly config: CoreConfig
+  readonly configOf: (module: Module) => unknown
+  readonly driver: Driver
+  readonly modules: readonly Module[]
+  readonly host: HostFacts
+  readonly clock: Clock
+  readonly log: Logger
+  readonly metrics: Metrics
+  /** Outlives restarts (see `Accounts`). */
+  readonly decoySecret: Buffer
+}
+
+/** A whole server but for its listeners and its database: what the program and the conversation tests have in common. */
+export interface Assembly {
+  readonly accept: Accept
+  readonly accounts: Accounts
+  readonly sessions: Sessions
+  readonly ledger: Ledger
+  readonly life: SessionLife
+  readonly http: readonly HttpRoute[]
+  readonly apis: ReadonlyMap<string, unknown>
+  describeOrder(): readonly string[]
+  /** Ends every stream with `system-shutdown` and stops the modules. */
+  stop(): Promise<void>
+}
+
+/** Before a client has logged in it needs no more than SASL does. */
+const DEPTH_BEFORE_LOGIN = 16
+const MAX_ATTRIBUTES = 64
+
+/** Builds every part and connects them. */
+export const assemble = async (options: AssemblyOptions): Promise<Assembly> => {
+  const { config, driver, clock, log, metrics } = options
+  const domain = parseJid(config.domain)
+  if (domain === undefined || domain.localpart !== '') throw new Error(`${config.domain} is no domain`)
+
+  const sessions = new Sessions()
+  const accounts = new Accounts({
+    storage: driver.accounts,
+    clock,
+    log,
+    decoySecret: options.decoySecret,
+    bcryptMatches,
+    iterations: config.login.scramIterations,
+  })
+  const retention = config.ledger.retention
+  const ledger = await Ledger.open(driver.log, clock, {
+    mode: config.ledger.mode,
+    retention: retention === 'forever' ? Number.POSITIVE_INFINITY : retention,
+  })
+  const delivery = new Delivery({
+    sessions,
+    ledger,
+    domain,
+    onFailure: (session, error) => log.error('catch-up-failed', { jid: session.jid, error }),
+  })
+  const iq = new IqDispatch(domain, clock)
+  const hooks = new Hooks((module, moment, error) => log.error('hook-failed', { module, moment, error }))
+  const router = new Router({
+    domain,
+    sessions,
+    accounts,
+    hooks,
+    ledger,
+    delivery,
+    iq,
+    onFailure: (stanza, error) => logFailure(log, stanza, error),
+  })
+
+  const modules = inStartOrder(options.modules)
+  const registry = registryOf(modules)
+  const started = await startModules(modules, {
+    shared: {
+      domain,
+      host: options.host,
+      sessions,
+      router,
+      delivery,
+      ledger,
+      accounts,
+      iq,
+      clock,
+      metrics,
+      registry,
+      emit: hooks.emit.bind(hooks),
+    },
+    driver,
+    log,
+    configOf: options.configOf,
+  })
+  hooks.install(hooksOf(started))
+  for (const { module, parts } of started) {
+    iq.register(module.name, parts.iq ?? [])
+    router.registerPresence(module.name, parts.presence ?? [])
+  }
+  const nonzas = new Map<string, NonzaRegistration['handle']>()
+  const visitorIq = new Map<string, VisitorIqRegistration['handle']>()
+  for (const { parts } of started) {
+    for (const { ns, name, handle } of parts.nonzas ?? []) nonzas.set(`${name} ${ns}`, handle)
+    for (const { ns, name, handle } of parts.visitorIq ?? []) visitorIq.set(`${name} ${ns}`, handle)
+  }
+  const unsubscribe = [
+    accounts.on('created', ({ account }) => hooks.emit('account-created', { account })),
+    accounts.on('deleted', async ({ account }) => {
+      life.kickAccount(account, 'not-authorized', 'the account was deleted')
+      hooks.emit('account-deleted', { account })
+      await ledger.forget(account)
+    }),
+    accounts.on('changed', ({ account, what }) => {
+      if (what === 'disabled') life.kickAccount(account, 'not-authorized', 'the account was disabled')
+      if (what === 'password') life.kickAccount(account, 'reset', 'the password was changed')
+    }),
+  ]
+
+  const host: SessionHost = {
+    handle: (session, stanza) => router.handle(session, stanza),
+    outbound(session, stanza) {
+      const chain = hooks.chain('outbound', stanza.kind)
+      if (chain.guards.length === 0 && chain.amends.length === 0) return stanza
+      const passed = hooks.pass(chain, { stanza, from: session.address, to: session.address, session })
+      if (passed instanceof Promise) throw new Error('an outbound hook may not wait')
+      return passed
+    },
+    onFailure(session: Session, stanza: Stanza, error: unknown) {
+      if (!(error instanceof StanzaError)) logFailure(log, stanza, error)
+      router.refuse(session, stanza, asStanzaError(error))
+    },
+  }
+  const life = new SessionLife({
+    clock,
+    log,
+    sessions,
+    hooks,
+    ledger,
+    delivery,
+    router,
+    host,
+    resumeTimeoutMs: config.streamManagement.resumeTimeout,
+    maxSessionsPerAccount: config.limits.sessionsPerAccount,
+    idleTimeoutMs: typeof config.limits.idleTimeout === 'number' ? config.limits.idleTimeout : Number.POSITIVE_INFINITY,
+    stalledTimeoutMs: config.limits.stalledTimeout,
+  })
+  const streams = new Set<C2sStream>()
+  const logins = (result: string) => metrics.counter('logins_total', 'Finished attempts to log in.', { result })
+  const features = [
+    startTls(!config.login.allowPlainWithoutTls),
+    sasl({
+      domain: domain.jid,
+      accounts,
+      mechanisms: config.login.mechanisms,
+      allowPlainWithoutTls: config.login.allowPlainWithoutTls,
+      throttle: config.limits.rates
+        ? new LoginThrottle({
+            clock,
+            perAddress: { failures: config.login.failuresPerAddress, windowMs: config.login.failureWindow },
+            perAccount: { failures: config.login.failuresPerAccount, windowMs: config.login.failureWindow },
+          })
+        : undefined,
+      succeeded: logins('success'),
+      failed: logins('failure'),
+    }),
+    channelBindings,
+    bind,
+    legacySession,
+    life.streamManagement,
+  ]
+  const limits = { maxDepth: config.limits.depth, maxAttributes: MAX_ATTRIBUTES }
+  const c2s = {
+    domain,
+    clock,
+    log,
+    limits: {
+      beforeLogin: {
+        maxStanzaBytes: config.limits.bytesBeforeLogin,
+        maxDepth: DEPTH_BEFORE_LOGIN,
+        maxAttributes: MAX_ATTRIBUTES,
+      },
+      afterLogin: { ...limits, maxStanzaBytes: config.limits.stanzaBytes },
+      loginTimeoutMs: config.limits.loginTimeout,
+    },
+    features,
+    offers: started.flatMap(({ parts }) => parts.streamFeatures ?? []),
+    nonzas,
+    visitorIq,
+    bind: (stream: C2sStream, stanza: Stanza) => answerBind(stream, stanza, (of, address) => life.open(of, address)),
+    onLost: (stream: C2sStream, session: Session, wasClosedInPeace: boolean) => life.onLost(stream, session, wasClosedInPeace),
+    onGone: (stream: C2sStream) => streams.delete(stream),
+  }
+  metrics.gauge('sessions', 'Bound sessions.', () => sessions.count)
+  life.start()
+
+  return {
+    accept(connection) {
+      const stream = new C2sStream(connection, c2s)
+      streams.add(stream)
+      return stream
+    },
+    accounts,
+    sessions,
+    ledger,
+    life,
+    http: started.flatMap(({ parts }) => parts.http ?? []),
+    apis: new Map(started.map(({ module, parts }) => [module.name, parts.api])),
+    describeOrder: () => hooks.describe(),
+    async stop() {
+      for (const stream of streams) stream.fail('system-shutdown')
+      life.stop()
+      for (const session of [...sessions.all()]) life.end(session)
+      for (const off of unsubscribe) off()
+      for (const { parts } of started.toReversed()) await parts.stop?.()
+    },
+  }
+}
+
+/** RFC 6120 §8.3.3.6: our fault; the log says where, and never what was said. */
+const logFailure = (log: Logger, stanza: Stanza, error: unknown): void =>
+  log.error(error instanceof StorageError ? 'storage-failed' : 'stanza-failed', {
+    kind: stanza.kind,
+    id: stanza.id,
+    payload: stanza.payloads[0]?.name,
+    error,
+  })

@@ -1,0 +1,331 @@
+import type { Address, BareJid } from '#stanzas/jid.ts'
+import { iq, stanza as makeStanza, type Payload, type Stanza } from '#stanzas/stanza.ts'
+import { StanzaError } from '#stanzas/stanza-error.ts'
+import { isSpoofedStanzaId } from '#stanzas/stanza-id.ts'
+import type { LogId } from '#storage/shapes.ts'
+import type { Accounts } from './accounts.ts'
+import type { Delivery } from './delivery.ts'
+import type { Hooks, Passage } from './hooks.ts'
+import type { IqDispatch } from './iq.ts'
+import type { Ledger } from './ledger.ts'
+import type { PresenceRegistration, PresenceType } from './module.ts'
+import type { Session } from './session.ts'
+import type { Sessions } from './sessions.ts'
+import { isStorable } from './storable.ts'
+
+type Settled = undefined | 'stored'
+
+const PRESENCE_TYPES: ReadonlySet<string> = new Set<PresenceType>([
+  'unavailable',
+  'subscribe',
+  'subscribed',
+  'unsubscribe',
+  'unsubscribed',
+  'probe',
+  'error',
+])
+
+/** Goes on at once with a value, later with a promised one. */
+const then = <T, R>(value: T | Promise<T>, next: (value: T) => R | Promise<R>): R | Promise<R> =>
+  value instanceof Promise ? value.then(next) : next(value)
+
+/** Whose address is this, and what becomes of the stanza (RFC 6120 §10, RFC 6121 §8). */
+export class Router {
+  readonly #domain: Address
+  readonly #sessions: Sessions
+  readonly #accounts: Accounts
+  readonly #hooks: Hooks
+  readonly #ledger: Ledger
+  readonly #delivery: Delivery
+  readonly #iq: IqDispatch
+  readonly #presence = new Map<string, PresenceRegistration['handle']>()
+  readonly #onFailure: (stanza: Stanza, error: unknown) => void
+
+  constructor(parts: {
+    readonly domain: Address
+    readonly sessions: Sessions
+    readonly accounts: Accounts
+    readonly hooks: Hooks
+    readonly ledger: Ledger
+    readonly delivery: Delivery
+    readonly iq: IqDispatch
+    readonly onFailure: (stanza: Stanza, error: unknown) => void
+  }) {
+    this.#domain = parts.domain
+    this.#sessions = parts.sessions
+    this.#accounts = parts.accounts
+    this.#hooks = parts.hooks
+    this.#ledger = parts.ledger
+    this.#delivery = parts.delivery
+    this.#iq = parts.iq
+    this.#onFailure = parts.onFailure
+  }
+
+  /** Gives presence of these types to this module. */
+  registerPresence(module: string, registrations: readonly PresenceRegistration[]): void {
+    for (const { at, types, handle } of registrations)
+      for (const type of types) {
+        const key = `${at} ${type}`
+        if (this.#presence.has(key)) throw new Error(`module ${module}: ${type} presence (${at}) has a handler already`)
+        this.#presence.set(key, handle)
+      }
+  }
+
+  /** Whether the address is served here. */
+  isLocal(address: Address): boolean {
+    return address.domainpart === this.#domain.domainpart
+  }
+
+  /** A stanza from a local session, `from` already stamped. `stored`: the session is settled when it is durable. */
+  handle(session: Session, stanza: Stanza): Settled | Promise<Settled> {
+    // RFC 6120 §8.3.3.8; answered from the account, since the address it named is none.
+    if (stanza.hasMalformedAddress) throw new StanzaError('jid-malformed')
+    const to = stanza.to ?? session.address.bareAddress
+    const passage: Passage = { stanza, from: session.address, to, session }
+    const chain = this.#hooks.chain('sent', stanza.kind)
+    return then(this.#hooks.pass(chain, passage), (passed) => {
+      if (passed === undefined) return undefined
+      const next = passed === stanza ? passage : { ...passage, stanza: passed }
+      if (stanza.kind === 'message') return this.#message(next)
+      this.#hooks.observe(chain, next)
+      return stanza.kind === 'iq' ? this.#iqFrom(next) : this.#presenceFrom(next)
+    })
+  }
+
+  /** Sends a stanza of the server's or a module's own. It has both addresses. */
+  route(stanza: Stanza): void {
+    const { from, to } = stanza
+    if (from === undefined || to === undefined) throw new Error('a routed stanza needs both addresses')
+    const passage: Passage = { stanza, from, to, session: undefined }
+    const failed = (error: unknown): undefined => {
+      if (error instanceof StanzaError) this.#bounce(stanza, error)
+      else this.#onFailure(stanza, error)
+    }
+    try {
+      if (!this.isLocal(to)) return
+      if (stanza.kind === 'presence') this.#inboundPresence(passage)?.catch(failed)
+      else if (stanza.kind === 'iq') void then(this.#iqFrom(passage), () => undefined)
+      else {
+        const settled = this.#message(passage)
+        if (settled instanceof Promise) settled.catch(failed)
+      }
+    } catch (error) {
+      failed(error)
+    }
+  }
+
+  // ---- message
+
+  #message(passage: Passage): Settled | Promise<Settled> {
+    const { stanza, to, session } = passage
+    // RFC 6121 §8.1: no way to other domains yet.
+    if (!this.isLocal(to)) throw new StanzaError('remote-server-not-found')
+    // RFC 6120 §10.5.2: the server itself takes no messages.
+    if (to.localpart === '') return this.#refuseMessage(passage)
+    return then(this.#accounts.exists(to.bare), (exists) => {
+      // RFC 6121 §8.5.1: an unknown account.
+      if (!exists) return this.#refuseMessage(passage)
+      const chain = this.#hooks.chain('inbound', 'message')
+      return then(this.#hooks.pass(chain, passage), (passed) => {
+        if (passed === undefined) return undefined
+        const next = passed === stanza ? passage : { ...passage, stanza: passed }
+        const keep = isStorable(passed)
+        if (keep && this.#ledger.mode === 'durable') return this.#store(next)
+        const waiting = session?.drained()
+        if (waiting !== undefined) return waiting.then(() => this.#arrive(next, keep))
+        return this.#arrive(next, keep)
+      })
+    })
+  }
+
+  #refuseMessage({ stanza }: Passage): undefined {
+    if (stanza.type !== 'headline') throw new StanzaError('service-unavailable')
+    return undefined
+  }
+
+  /** DESIGN P1: durable, then visible, then acknowledged. */
+  #store(passage: Passage): 'stored' | undefined {
+    const { session } = passage
+    const id = this.#ledger.nextId()
+    const stanza = this.#clean(passage)
+    const entry: Passage = { ...passage, stanza }
+    if (session === undefined) {
+      this.#append(id, entry, () => undefined)
+      return undefined
+    }
+    this.#append(id, entry, () => session.settle())
+    return 'stored'
+  }
+
+  #append(id: LogId, passage: Passage, settled: () => void): void {
+    const { stanza, from, to } = passage
+    this.#ledger.append(
+      id,
+      stanza,
+      from,
+      to,
+      { sender: this.#localAccount(from), recipient: to.bare, isPending: true },
+      (error) => {
+        try {
+          if (error === undefined) this.#deliver(passage, id)
+          else this.#notStored(passage, error)
+        } catch (thrown) {
+          if (thrown instanceof StanzaError) this.#bounce(stanza, thrown)
+          else this.#onFailure(stanza, thrown)
+        }
+        settled()
+      },
+    )
+  }
+
+  #notStored({ stanza }: Passage, error: Error): void {
+    this.#onFailure(stanza, error)
+    this.#bounce(stanza, new StanzaError('resource-constraint'))
+  }
+
+  /** XEP-0359 §3: what claims to be an id of the recipient's or the sender's account was not put there by it. */
+  #clean({ stanza, to, from }: Passage): Stanza {
+    const isSpoofed = (payload: Payload): boolean =>
+      isSpoofedStanzaId(payload, stanza, to.bareAddress) || isSpoofedStanzaId(payload, stanza, from.bareAddress)
+    return stanza.payloads.some(isSpoofed) ? stanza.restamp({ drop: isSpoofed }) : stanza
+  }
+
+  #localAccount(from: Address): BareJid | undefined {
+    return this.isLocal(from) && from.localpart !== '' ? from.bare : undefined
+  }
+
+  #deliver(passage: Passage, entry: LogId | undefined): void {
+    const { stanza, to, from, session } = passage
+    const recipients = this.#delivery.recipients(stanza, to)
+    this.#delivery.send(stanza, to, recipients, entry)
+    const told = { ...passage, entry, recipients }
+    if (session !== undefined || this.#localAccount(from) !== undefined)
+      this.#hooks.observe(this.#hooks.chain('sent', 'message'), told)
+    this.#hooks.observe(this.#hooks.chain('inbound', 'message'), told)
+    if (recipients.length === 0) this.#hooks.observe(this.#hooks.chain('undelivered', 'message'), told)
+  }
+
+  /** A message that is visible before it is stored, or that is not stored at all. */
+  #arrive(passage: Passage, keep: boolean): undefined | 'stored' {
+    const clean = { ...passage, stanza: this.#clean(passage) }
+    const { stanza, from, to, session } = clean
+    if (!keep) {
+      const recipients = this.#delivery.recipients(stanza, to)
+      // RFC 6121 §8.5.2.2.1: what may not be kept and has text is returned; a bare chat state is not worth an error.
+      if (recipients.length === 0 && stanza.has('jabber:client', 'body') && stanza.type !== 'headline' && stanza.type !== 'error')
+        throw new StanzaError('service-unavailable')
+      this.#deliver(clean, undefined)
+      return undefined
+    }
+    if (this.#ledger.mode === 'relaxed') {
+      const id = this.#ledger.nextId()
+      this.#ledger.append(
+        id,
+        stanza,
+        from,
+        to,
+        { sender: this.#localAccount(from), recipient: to.bare, isPending: true },
+        (error) => {
+          if (error !== undefined) this.#onFailure(stanza, error)
+        },
+      )
+      this.#deliver(clean, id)
+      return undefined
+    }
+    const recipients = this.#delivery.recipients(stanza, to)
+    if (recipients.length > 0 && !recipients.every((recipient) => this.#delivery.isBehind(recipient))) {
+      this.#deliver(clean, undefined)
+      return undefined
+    }
+    // Nobody is there to take it: this is what the ledger is for, whatever its mode.
+    const id = this.#ledger.nextId()
+    this.#append(id, clean, () => session?.settle())
+    return session === undefined ? undefined : 'stored'
+  }
+
+  /** A message of a session that ended, which was neither taken nor in the ledger. */
+  salvage(message: Stanza): void {
+    const { from, to } = message
+    if (from === undefined || to === undefined || !isStorable(message)) return
+    this.#append(this.#ledger.nextId(), { stanza: message, from, to, session: undefined }, () => undefined)
+  }
+
+  // ---- iq
+
+  #iqFrom(passage: Passage): undefined | Promise<undefined> {
+    const { stanza, from, to, session } = passage
+    if (!this.isLocal(to)) throw new StanzaError('remote-server-not-found')
+    if (to.localpart !== '' && to.resourcepart !== '') return this.#iqToSession(passage)
+    const answer = (reply: Stanza | undefined): undefined => {
+      if (reply !== undefined) this.#answer(reply, session)
+    }
+    // RFC 6121 §8.5.2.1.3: a request to the bare JID is answered by the server on the account's behalf.
+    const reply = this.#iq.handle(stanza, from, to, session)
+    if (reply instanceof Promise) return reply.then(answer)
+    return answer(reply)
+  }
+
+  #answer(reply: Stanza, session: Session | undefined): void {
+    if (session !== undefined) session.send(reply)
+    else this.route(reply)
+  }
+
+  #iqToSession(passage: Passage): undefined | Promise<undefined> {
+    const { stanza, to } = passage
+    const chain = this.#hooks.chain('inbound', 'iq')
+    return then(this.#hooks.pass(chain, passage), (passed): undefined => {
+      if (passed === undefined) return undefined
+      const session = this.#sessions.get(to)
+      if (session !== undefined) session.send(passed)
+      // RFC 6121 §8.5.3.2.3: nobody there; an answer to nobody is dropped.
+      else if (stanza.type === 'get' || stanza.type === 'set') throw new StanzaError('service-unavailable')
+      this.#hooks.observe(chain, { ...passage, stanza: passed })
+    }) as undefined | Promise<undefined>
+  }
+
+  // ---- presence
+
+  #presenceFrom(passage: Passage): undefined | Promise<undefined> {
+    const { stanza } = passage
+    const type = stanza.type ?? 'available'
+    if (type !== 'available' && !PRESENCE_TYPES.has(type)) throw new StanzaError('bad-request')
+    const handle = this.#presence.get(`${stanza.to === undefined ? 'broadcast' : 'directed'} ${type}`)
+    return handle?.(passage)?.then(() => undefined) as undefined | Promise<undefined>
+  }
+
+  #inboundPresence(passage: Passage): undefined | Promise<undefined> {
+    const { stanza, to } = passage
+    const chain = this.#hooks.chain('inbound', 'presence')
+    return then(this.#hooks.pass(chain, passage), (passed) => {
+      if (passed === undefined || to.localpart === '') return undefined
+      const next = { ...passage, stanza: passed }
+      const handled = this.#presence.get(`inbound ${stanza.type ?? 'available'}`)?.(next)
+      this.#hooks.observe(chain, next)
+      return handled?.then(() => undefined)
+    }) as undefined | Promise<undefined>
+  }
+
+  // ---- errors
+
+  /** Tells the sender of a stanza why it was refused; never answers an error or an answer (RFC 6120 §8.3.1, §8.2.3). */
+  refuse(session: Session, stanza: Stanza, error: StanzaError): void {
+    const reply = refusal(stanza, error, session.address)
+    if (reply !== undefined) session.send(reply)
+  }
+
+  #bounce(stanza: Stanza, error: StanzaError): void {
+    const from = stanza.from
+    if (from === undefined) return
+    const reply = refusal(stanza, error, from)
+    const session = this.#sessions.get(from)
+    if (reply !== undefined && session !== undefined) session.send(reply)
+  }
+}
+
+const refusal = (stanza: Stanza, error: StanzaError, sender: Address): Stanza | undefined => {
+  const type = stanza.type
+  if (type === 'error' || (stanza.kind === 'iq' && type === 'result')) return undefined
+  const from = stanza.hasMalformedAddress ? undefined : (stanza.to ?? sender.bareAddress)
+  const attributes = { from, to: sender, id: stanza.id, type: 'error' }
+  return stanza.kind === 'iq' ? iq(attributes, error.toElement()) : makeStanza(stanza.kind, attributes, error.toElement())
+}

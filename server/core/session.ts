@@ -1,0 +1,219 @@
+import type { Address, BareJid, FullJid } from '#stanzas/jid.ts'
+import type { Stanza } from '#stanzas/stanza.ts'
+import type { Wire } from '#stanzas/wire.ts'
+import type { LogId } from '#storage/shapes.ts'
+
+/** What carries a session's stanzas to its client: a stream, or (XEP-0198) the queue that waits for one. */
+export interface Outlet {
+  /** Queues a stanza. `mark` names the pending entry that is cleared when the peer has it. */
+  send(data: Wire, mark: LogId | undefined): void
+  /** So much is queued or unacknowledged that only what the ledger does not keep may still be sent. */
+  readonly isLagging: boolean
+  /** Whether a client is connected at this moment. */
+  readonly isAttached: boolean
+  /** Stops and restarts the client's side. */
+  pause(): void
+  resume(): void
+  /** Ends the stream with this stream error (RFC 6120 §4.9.3), or in peace. */
+  close(condition: string | undefined, text?: string): void
+  /** Entries sent and not known to have arrived, oldest first; what has no entry comes as its bytes. */
+  untaken(): readonly { readonly mark: LogId | undefined; readonly data: Wire }[]
+}
+
+/** What a session asks of the server around it. */
+export interface SessionHost {
+  /** Handles one stanza; `stored`: it calls `settle` once the stanza is durable and has gone on its way. */
+  handle(session: Session, stanza: Stanza): undefined | 'stored' | Promise<undefined | 'stored'>
+  /** Hook point `outbound`; gives what to write. */
+  outbound(session: Session, stanza: Stanza): Stanza | undefined
+  onFailure(session: Session, stanza: Stanza, error: unknown): void
+}
+
+/** Past this many stanzas that wait for an earlier one, the client is not read (TCP slows it down). */
+const MAX_WAITING = 64
+/** Past this many messages that wait for the disk, likewise. */
+const MAX_IN_FLIGHT = 512
+
+/**
+ * One bound resource, with one ordered queue in each direction (RFC 6120 §10.1).
+ *
+ * Inwards, stanzas are handled strictly in order. Messages may wait for the disk together: the ledger commits them in order, so their effects keep theirs;
+ * anything else waits until they are through. Outwards, everything passes `send`.
+ */
+export class Session {
+  readonly address: Address
+  readonly account: BareJid
+  readonly jid: FullJid
+  readonly resource: string
+  readonly connectedAtMs: number
+  /** The last broadcast available presence; `undefined` while unavailable. */
+  presence: Stanza | undefined
+  /** RFC 6121 §4.7.2.3; of the last presence. */
+  priority = 0
+  /** While true, what the ledger keeps is read from there instead of being sent live (see core/delivery.ts). */
+  isCatchingUp = false
+  /** A message was left to the ledger while this session was catching up. */
+  hasMissed = false
+  /** The newest entry that was sent. */
+  lastSent: LogId = 0
+  /** Typed state of modules, by slot (see `perSession` in module.ts). */
+  readonly slots: unknown[] = []
+
+  readonly #host: SessionHost
+  #outlet: Outlet
+  #queue: Stanza[] = []
+  #isBusy = false
+  #isPaused = false
+  #inFlight = 0
+  #received = 0
+  #handled = 0
+  #waiters: { readonly at: number; readonly run: () => void }[] = []
+  #hasEnded = false
+
+  constructor(address: Address, outlet: Outlet, host: SessionHost, nowMs: number) {
+    this.address = address
+    this.account = address.bare
+    this.jid = address.jid as FullJid
+    this.resource = address.resourcepart
+    this.connectedAtMs = nowMs
+    this.#outlet = outlet
+    this.#host = host
+  }
+
+  get outlet(): Outlet {
+    return this.#outlet
+  }
+
+  /** Puts another outlet in place: the queue of XEP-0198 on enabling it. */
+  replaceOutlet(outlet: Outlet): void {
+    this.#outlet = outlet
+  }
+
+  get isAvailable(): boolean {
+    return this.presence !== undefined
+  }
+
+  /** RFC 6121 §8.5.2.1.1: whether messages to the bare JID come here. */
+  get isWilling(): boolean {
+    return this.presence !== undefined && this.priority >= 0
+  }
+
+  get hasEnded(): boolean {
+    return this.#hasEnded
+  }
+
+  /** Stanzas received and stanzas completely handled, durable where they must be; both only grow. */
+  get received(): number {
+    return this.#received
+  }
+  get handled(): number {
+    return this.#handled
+  }
+
+  /** Takes a stanza from the client. Its `from` has been checked and stamped. */
+  receive(stanza: Stanza): void {
+    if (this.#hasEnded) return
+    this.#received++
+    if (this.#isBusy || this.#queue.length > 0) this.#queue.push(stanza)
+    else this.#begin(stanza)
+    this.#slow()
+  }
+
+  /** Runs when everything received so far is handled: at once when it is. */
+  whenHandled(run: () => void): void {
+    if (this.#handled === this.#received) run()
+    else this.#waiters.push({ at: this.#received, run })
+  }
+
+  /** Resolves when no message of this session waits for the disk. */
+  drained(): Promise<void> | undefined {
+    if (this.#inFlight === 0) return undefined
+    return new Promise((resolve) => this.#waiters.push({ at: this.#handled + this.#inFlight, run: resolve }))
+  }
+
+  /** A stored message is durable and on its way. Called once for each `stored`, in order. */
+  settle(): void {
+    this.#inFlight--
+    this.#complete()
+    if (this.#inFlight === 0 && !this.#isBusy) this.#next()
+    this.#slow()
+  }
+
+  #begin(stanza: Stanza): void {
+    if (stanza.kind !== 'message' && this.#inFlight > 0) {
+      this.#queue.unshift(stanza)
+      return
+    }
+    let outcome: undefined | 'stored' | Promise<undefined | 'stored'>
+    try {
+      outcome = this.#host.handle(this, stanza)
+    } catch (error) {
+      this.#host.onFailure(this, stanza, error)
+    }
+    if (outcome === undefined) this.#complete()
+    else if (outcome === 'stored') this.#inFlight++
+    else this.#await(stanza, outcome)
+  }
+
+  #await(stanza: Stanza, outcome: Promise<undefined | 'stored'>): void {
+    this.#isBusy = true
+    outcome
+      .catch((error: unknown): undefined => this.#host.onFailure(this, stanza, error) as undefined)
+      .then((settled) => {
+        this.#isBusy = false
+        if (settled === 'stored') this.#inFlight++
+        else this.#complete()
+        this.#next()
+        this.#slow()
+      })
+      .catch((error: unknown) => this.#host.onFailure(this, stanza, error))
+  }
+
+  #next(): void {
+    while (!this.#isBusy && !this.#hasEnded) {
+      const stanza = this.#queue[0]
+      if (stanza === undefined || (stanza.kind !== 'message' && this.#inFlight > 0)) return
+      this.#queue.shift()
+      this.#begin(stanza)
+    }
+  }
+
+  #complete(): void {
+    this.#handled++
+    while (this.#waiters.length > 0) {
+      const waiter = this.#waiters[0]
+      if (waiter === undefined || waiter.at > this.#handled) return
+      this.#waiters.shift()
+      waiter.run()
+    }
+  }
+
+  #slow(): void {
+    const isFull = this.#queue.length > MAX_WAITING || this.#inFlight > MAX_IN_FLIGHT
+    if (isFull === this.#isPaused) return
+    this.#isPaused = isFull
+    if (isFull) this.#outlet.pause()
+    else this.#outlet.resume()
+  }
+
+  /** Sends a stanza to the client, through the hook point `outbound`. `mark`: the pending entry that it delivers. */
+  send(stanza: Stanza, mark?: LogId): void {
+    if (this.#hasEnded) return
+    const last = this.#host.outbound(this, stanza)
+    if (last !== undefined) this.write(last, mark)
+  }
+
+  /** Writes a stanza as it is; for those who held it back at `outbound`. */
+  write(stanza: Stanza, mark?: LogId): void {
+    // Only a session that gets everything moves on: one that is away reads what it missed when it is back.
+    if (mark !== undefined && mark > this.lastSent && this.isWilling) this.lastSent = mark
+    this.#outlet.send(stanza.wire, mark)
+  }
+
+  /** Marks the session as gone; whoever ends it tells the rest of the server. */
+  end(): void {
+    this.#hasEnded = true
+    this.#queue = []
+    this.#waiters = []
+  }
+}

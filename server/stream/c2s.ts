@@ -1,0 +1,384 @@
+import type { Clock, Timer } from '#server/base/clock.ts'
+import type { Logger } from '#server/base/log.ts'
+import { newId } from '#server/base/random.ts'
+import type { NonzaRegistration, StreamFeatureOffer, Visitor, VisitorIqRegistration } from '#server/core/module.ts'
+import type { Session } from '#server/core/session.ts'
+import type { Element } from '#stanzas/element.ts'
+import type { Address, BareJid } from '#stanzas/jid.ts'
+import { NS_CLIENT, NS_FRAMING, NS_STREAMS } from '#stanzas/namespaces.ts'
+import { serialize } from '#stanzas/serialize.ts'
+import { iq, type Stanza } from '#stanzas/stanza.ts'
+import { StanzaError } from '#stanzas/stanza-error.ts'
+import { escapeAttribute, type Wire, wire } from '#stanzas/wire.ts'
+import { XmlError, type XmlLimits, XmlStream, type XmlStreamHandler } from '#stanzas/xml-stream.ts'
+import type { Connection, ConnectionHandler } from './connection.ts'
+import type { Phase, StreamFeature } from './feature.ts'
+import type { StanzaSink } from './outlet.ts'
+import { StreamError, type StreamErrorCondition } from './stream-error.ts'
+
+/** What every client stream of a server shares. */
+export interface C2sHost {
+  readonly domain: Address
+  readonly clock: Clock
+  readonly log: Logger
+  readonly limits: { readonly beforeLogin: XmlLimits; readonly afterLogin: XmlLimits; readonly loginTimeoutMs: number }
+  /** In the order they are offered. */
+  readonly features: readonly StreamFeature[]
+  readonly offers: readonly StreamFeatureOffer[]
+  readonly nonzas: ReadonlyMap<string, NonzaRegistration['handle']>
+  readonly visitorIq: ReadonlyMap<string, VisitorIqRegistration['handle']>
+  /** Answers the IQ requests that come before a resource is bound; `false` for any other. */
+  bind(stream: C2sStream, stanza: Stanza): boolean | Promise<boolean>
+  /** The stream of a bound session is gone. */
+  onLost(stream: C2sStream, session: Session, wasClosedInPeace: boolean): void
+  /** The stream is closed; called once, last. */
+  onGone(stream: C2sStream): void
+}
+
+/** Inputs that may wait while an earlier one is being answered; more is a flood. */
+const MAX_HELD = 64
+
+const key = (ns: string, name: string): string => `${name} ${ns}`
+
+/** One client's stream: header, negotiation, errors and close (RFC 6120 §4), over TCP or in WebSocket frames (RFC 7395). */
+export class C2sStream implements ConnectionHandler, XmlStreamHandler, StanzaSink, Visitor {
+  readonly connection: Connection
+  readonly #host: C2sHost
+  #xml: XmlStream
+  readonly #isFramed: boolean
+  #phase: Phase = 'before-login'
+  #account: BareJid | undefined
+  #session: Session | undefined
+  #loginTimer: Timer | undefined
+  #held: (() => void | Promise<void>)[] | undefined
+  #isOpen = false
+  #hasClosed = false
+  /** Notes of features and modules while the login goes on. */
+  #notes: Map<string, unknown> | undefined
+  /** When the client was last heard, in rounds of the sweep (see server.ts). */
+  silentRounds = 0
+
+  constructor(connection: Connection, host: C2sHost) {
+    this.connection = connection
+    this.#host = host
+    this.#isFramed = connection.framing === 'frames'
+    this.#xml = new XmlStream(this, host.limits.beforeLogin, connection.framing)
+    this.#loginTimer = host.clock.after(host.limits.loginTimeoutMs, () =>
+      this.fail('connection-timeout', 'the login took too long'),
+    )
+  }
+
+  get phase(): Phase {
+    return this.#phase
+  }
+  get account(): BareJid | undefined {
+    return this.#account
+  }
+  get session(): Session | undefined {
+    return this.#session
+  }
+  get remoteAddress(): string {
+    return this.connection.remoteAddress
+  }
+  get isEncrypted(): boolean {
+    return this.connection.tls !== undefined
+  }
+  get notes(): Map<string, unknown> {
+    this.#notes ??= new Map()
+    return this.#notes
+  }
+  get log(): Logger {
+    return this.#host.log
+  }
+
+  // ---- what comes in
+
+  onData(chunk: Buffer): void {
+    this.silentRounds = 0
+    try {
+      this.#xml.write(chunk)
+    } catch (error) {
+      this.#failWith(error)
+    }
+  }
+
+  /** The connection is gone; without a reason, the peer has sent its end tag (RFC 6120 §4.4). */
+  onClose(reason?: string): void {
+    if (reason === undefined) return this.#finish(true)
+    this.#shut(false)
+    this.#host.log.debug('stream-closed', { address: this.remoteAddress, reason })
+  }
+
+  onOpen(header: Element, contentNs: string): void {
+    // RFC 6120 §4.8.1, §4.8.2
+    if (header.ns !== NS_STREAMS || header.name !== 'stream') throw new StreamError('invalid-namespace')
+    if (contentNs !== NS_CLIENT) throw new StreamError('invalid-namespace')
+    this.#opened(header)
+  }
+
+  #opened(header: Element): void {
+    this.#isOpen = true
+    this.#writeHeader()
+    // RFC 6120 §4.7.5: a version below 1.0, or none, means a client without features.
+    if (!/^[1-9]\d*\.\d+$/.test(header.attrs['version'] ?? '')) throw new StreamError('unsupported-version')
+    const to = header.attrs['to']
+    if (to === undefined) throw new StreamError('improper-addressing', { text: 'the stream header says no domain' })
+    // RFC 6120 §4.9.3.6
+    if (to.toLowerCase() !== this.#host.domain.domainpart && to !== this.#host.domain.jid) throw new StreamError('host-unknown')
+    this.#writeFeatures()
+  }
+
+  onStanza(stanza: Stanza): void {
+    if (this.#held !== undefined) return this.#hold(() => this.onStanza(stanza))
+    const session = this.#session
+    if (session === undefined) return this.#beforeBinding(stanza)
+    // RFC 6120 §8.1.2.1: a client may only speak for itself.
+    const from = stanza.from
+    if (from !== undefined && from.jid !== session.jid && from.jid !== session.account) throw new StreamError('invalid-from')
+    if (stanza.hasMalformedAddress && from === undefined) return session.receive(stanza)
+    session.receive(stanza.restamp({ from: session.address }))
+  }
+
+  #beforeBinding(stanza: Stanza): void {
+    if (this.#phase === 'before-login') return this.#visitorIq(stanza)
+    this.wait(this.#bind(stanza))
+  }
+
+  async #bind(stanza: Stanza): Promise<void> {
+    // RFC 6120 §7.1: no stanza but the binding before the binding.
+    if (!(await this.#host.bind(this, stanza))) throw new StreamError('not-authorized')
+  }
+
+  #visitorIq(stanza: Stanza): void {
+    const first = stanza.payloads[0]
+    const handle = first === undefined ? undefined : this.#host.visitorIq.get(key(first.ns, first.name))
+    const payload = first === undefined ? undefined : stanza.get(first.ns, first.name)
+    const type = stanza.type
+    if (handle === undefined || payload === undefined || stanza.kind !== 'iq' || (type !== 'get' && type !== 'set'))
+      throw new StreamError('not-authorized')
+    this.wait(this.#answerVisitor(stanza, async () => handle(this, { type, payload, stanza })))
+  }
+
+  async #answerVisitor(stanza: Stanza, answer: () => Promise<Element | undefined>): Promise<void> {
+    const attributes = { from: this.#host.domain, id: stanza.id }
+    try {
+      this.writeStanza(iq({ ...attributes, type: 'result' }, await answer()).wire)
+    } catch (error) {
+      if (!(error instanceof StanzaError)) throw error
+      this.writeStanza(iq({ ...attributes, type: 'error' }, error.toElement()).wire)
+    }
+  }
+
+  onElement(element: Element): void {
+    if (this.#held !== undefined) return this.#hold(() => this.onElement(element))
+    if (this.#isFramed && element.ns === NS_FRAMING) return this.#frame(element)
+    if (this.#isFramed && !this.#isOpen) throw new StreamError('invalid-namespace')
+    for (const feature of this.#host.features)
+      for (const [ns, name] of feature.elements)
+        if (name === element.name && ns === element.ns) {
+          const answered = feature.handle(this, element)
+          if (answered instanceof Promise) this.wait(answered)
+          return
+        }
+    const nonza = this.#host.nonzas.get(key(element.ns, element.name))
+    if (nonza !== undefined && this.#session !== undefined) return nonza(this.#session, element)
+    // RFC 6120 §4.9.3.12 before login, §4.9.3.24 after.
+    throw new StreamError(this.#phase === 'before-login' ? 'not-authorized' : 'unsupported-stanza-type')
+  }
+
+  /** RFC 7395 §3.4, §3.6. */
+  #frame(element: Element): void {
+    if (element.name === 'open') this.#opened(element)
+    else if (element.name === 'close') this.#finish(true)
+    else throw new StreamError('unsupported-stanza-type')
+  }
+
+  /** Holds back further input until the promise settles. */
+  wait(work: Promise<void>): void {
+    this.#held ??= []
+    work.then(
+      () => this.#release(),
+      (error: unknown) => this.#failWith(error),
+    )
+  }
+
+  #hold(input: () => void | Promise<void>): void {
+    if (this.#held === undefined || this.#held.length >= MAX_HELD)
+      throw new StreamError('policy-violation', { text: 'too much at once' })
+    this.#held.push(input)
+  }
+
+  #release(): void {
+    const held = this.#held ?? []
+    this.#held = undefined
+    try {
+      for (let i = 0; i < held.length && !this.#hasClosed; i++) {
+        if (this.#held !== undefined) {
+          ;(this.#held as (() => void)[]).push(...held.slice(i))
+          return
+        }
+        held[i]?.()
+      }
+    } catch (error) {
+      this.#failWith(error)
+    }
+  }
+
+  // ---- the steps of negotiation, called by features
+
+  /** STARTTLS was answered: what follows is TLS, then a new stream (RFC 6120 §5.4.3.3). */
+  async secure(): Promise<void> {
+    // What was sent behind <starttls/> in the clear must not be read (RFC 6120 §5.4.3.3).
+    this.#xml.stop()
+    this.#xml = new XmlStream(this, this.#host.limits.beforeLogin, 'stream')
+    this.#isOpen = false
+    await this.connection.startTls()
+  }
+
+  /** The client proved to be this account; a new stream follows (RFC 6120 §6.4.6). */
+  authenticated(account: BareJid): void {
+    this.#account = account
+    this.#phase = 'after-login'
+    this.#xml.limits = this.#host.limits.afterLogin
+    this.#xml.restart()
+    this.#isOpen = false
+  }
+
+  /** A resource was bound, or a session resumed, on this stream. */
+  bound(session: Session): void {
+    this.#session = session
+    this.#phase = 'bound'
+    this.#loginTimer?.cancel()
+    this.#loginTimer = undefined
+    this.#notes = undefined
+  }
+
+  /** Another stream has taken the session over: this one closes without ending it. */
+  forsake(condition: StreamErrorCondition, text: string): void {
+    this.#session = undefined
+    this.close(condition, text)
+  }
+
+  // ---- what goes out
+
+  /** Writes an element that is no stanza. */
+  send(element: Element): void {
+    this.connection.write(this.#isFramed ? serialize(element, '') : serialize(element, NS_CLIENT))
+  }
+
+  writeStanza(data: Wire): void {
+    if (this.#hasClosed) return
+    this.connection.write(this.#isFramed ? framed(data) : data)
+  }
+
+  afterFlush(callback: () => void): void {
+    this.connection.afterFlush(callback)
+  }
+  get queuedBytes(): number {
+    return this.connection.queuedBytes
+  }
+  pause(): void {
+    this.connection.pause()
+  }
+  resume(): void {
+    this.connection.resume()
+  }
+
+  #writeHeader(): void {
+    const domain = escapeAttribute(this.#host.domain.jid)
+    const id = newId()
+    this.connection.write(
+      wire(
+        this.#isFramed
+          ? `<open xmlns='${NS_FRAMING}' from='${domain}' id='${id}' version='1.0' xml:lang='en'/>`
+          : `<?xml version='1.0'?><stream:stream xmlns='${NS_CLIENT}' xmlns:stream='${NS_STREAMS}' from='${domain}' id='${id}' version='1.0' xml:lang='en'>`,
+      ),
+    )
+  }
+
+  #writeFeatures(): void {
+    const children: Element[] = []
+    for (const feature of this.#host.features) {
+      const offer = feature.offer(this)
+      if (offer !== undefined) children.push(offer)
+    }
+    const when = this.#phase === 'before-login' ? 'before-login' : 'after-login'
+    for (const each of this.#host.offers) {
+      const offer = each.when === when ? each.offer(this) : undefined
+      if (offer !== undefined) children.push(offer)
+    }
+    this.#writeStreamsElement('features', children)
+  }
+
+  #writeStreamsElement(name: 'features' | 'error', children: readonly Element[]): void {
+    const declared = this.#isFramed ? ` xmlns:stream='${NS_STREAMS}'` : ''
+    const parent = this.#isFramed ? '' : NS_CLIENT
+    this.connection.write(
+      wire(`<stream:${name}${declared}>${children.map((child) => serialize(child, parent)).join('')}</stream:${name}>`),
+    )
+  }
+
+  // ---- the end
+
+  /** Ends the stream with an error of RFC 6120 §4.9.3. */
+  fail(condition: StreamErrorCondition, text?: string): void {
+    this.#failWith(new StreamError(condition, text === undefined ? {} : { text }))
+  }
+
+  #failWith(error: unknown): void {
+    if (this.#hasClosed) return
+    const cause = asStreamError(error)
+    if (cause.condition === 'internal-server-error') this.#host.log.error('stream-failed', { address: this.remoteAddress, error })
+    else
+      this.#host.log.debug('stream-refused', { address: this.remoteAddress, condition: cause.condition, reason: cause.message })
+    // RFC 6120 §4.9.1.2: an error before the header is answered with a header first.
+    if (!this.#isOpen) this.#writeHeader()
+    this.#isOpen = true
+    this.#writeStreamsElement('error', cause.children())
+    this.#finish(false)
+  }
+
+  /** Ends the stream of a client that does not read; its session may be resumed. */
+  stall(): void {
+    this.fail('policy-violation', 'the client does not read')
+  }
+
+  close(condition: StreamErrorCondition | undefined, text?: string): void {
+    if (condition === undefined) this.#finish(false)
+    else this.fail(condition, text)
+  }
+
+  #finish(isPeaceful: boolean): void {
+    if (this.#hasClosed) return
+    this.connection.write(wire(this.#isFramed ? `<close xmlns='${NS_FRAMING}'/>` : '</stream:stream>'))
+    this.#shut(isPeaceful)
+    this.connection.end()
+  }
+
+  /** `isPeaceful`: the client closed its stream, so its session is over; otherwise it may be resumed. */
+  #shut(isPeaceful: boolean): void {
+    if (this.#hasClosed) return
+    this.#hasClosed = true
+    this.#xml.stop()
+    this.#loginTimer?.cancel()
+    this.#loginTimer = undefined
+    this.#held = undefined
+    this.#notes = undefined
+    const session = this.#session
+    this.#session = undefined
+    if (session !== undefined) this.#host.onLost(this, session, isPeaceful)
+    this.#host.onGone(this)
+  }
+}
+
+/** RFC 7395 §3.3.3: each frame declares the namespace of its element. */
+const framed = (data: Wire): Wire => {
+  const end = data.startsWith('<message') ? 8 : data.startsWith('<presence') ? 9 : data.startsWith('<iq') ? 3 : 0
+  return end === 0 ? data : wire(`${data.slice(0, end)} xmlns='${NS_CLIENT}'${data.slice(end)}`)
+}
+
+const asStreamError = (error: unknown): StreamError => {
+  if (error instanceof StreamError) return error
+  if (error instanceof XmlError) return new StreamError(error.condition, { text: error.message })
+  return new StreamError('internal-server-error')
+}

@@ -1,0 +1,49 @@
+import { newId } from '#server/base/random.ts'
+import { el } from '#stanzas/element.ts'
+import { type Address, parseJid, withResource } from '#stanzas/jid.ts'
+import { NS_BIND, NS_SESSION } from '#stanzas/namespaces.ts'
+import { iq, type Stanza } from '#stanzas/stanza.ts'
+import { StanzaError } from '#stanzas/stanza-error.ts'
+import type { C2sStream } from '../c2s.ts'
+import type { StreamFeature } from '../feature.ts'
+
+/** Binding a resource (RFC 6120 §7). */
+export const bind: StreamFeature = {
+  name: 'bind',
+  elements: [],
+  offer: (stream) => (stream.phase === 'after-login' ? el(NS_BIND, 'bind') : undefined),
+  handle() {},
+}
+
+/** The session request of RFC 3921, which older clients wait for; it does nothing. */
+export const legacySession: StreamFeature = {
+  name: 'session',
+  elements: [],
+  offer: (stream) => (stream.phase === 'after-login' ? el(NS_SESSION, 'session', {}, el(NS_SESSION, 'optional')) : undefined),
+  handle() {},
+}
+
+/** Makes the session of an address on a stream; throws a `StanzaError` when the account may not have one more. */
+export type OpenSession = (stream: C2sStream, address: Address) => void
+
+/** Answers a binding request; `false` when the stanza is none. */
+export const answerBind = (stream: C2sStream, stanza: Stanza, open: OpenSession): boolean => {
+  const request = stanza.kind === 'iq' && stanza.type === 'set' ? stanza.get(NS_BIND, 'bind') : undefined
+  const account = stream.account
+  if (request === undefined || account === undefined) return false
+  const bare = parseJid(account)
+  const answer = { id: stanza.id }
+  try {
+    const wanted = request.getChildText('resource') ?? ''
+    // RFC 6120 §7.6: the server's choice; §7.7.2.1: a resource that is none.
+    const address = bare === undefined ? undefined : withResource(bare, wanted === '' ? newId() : wanted)
+    if (address === undefined) throw new StanzaError('bad-request')
+    // The answer goes first, so that nothing the new session causes comes before it.
+    stream.writeStanza(iq({ ...answer, type: 'result' }, el(NS_BIND, 'bind', {}, el(NS_BIND, 'jid', {}, address.jid))).wire)
+    open(stream, address)
+  } catch (error) {
+    if (!(error instanceof StanzaError)) throw error
+    stream.writeStanza(iq({ ...answer, type: 'error' }, error.toElement()).wire)
+  }
+  return true
+}

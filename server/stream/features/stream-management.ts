@@ -1,0 +1,186 @@
+import { randomOctets } from '#server/base/random.ts'
+import type { Session } from '#server/core/session.ts'
+import { type Element, el } from '#stanzas/element.ts'
+import { NS_STREAM_MANAGEMENT as NS, NS_STANZA_ERRORS } from '#stanzas/namespaces.ts'
+import type { StanzaErrorCondition } from '#stanzas/stanza-error.ts'
+import type { LogId } from '#storage/shapes.ts'
+import type { C2sStream } from '../c2s.ts'
+import type { StreamFeature } from '../feature.ts'
+import { PlainOutlet } from '../outlet.ts'
+import { StreamError } from '../stream-error.ts'
+import { ManagedOutlet } from './managed-outlet.ts'
+
+/** What resumption knows of a session. */
+export interface Resumable {
+  readonly token: string
+  readonly session: Session
+  readonly outlet: ManagedOutlet
+  /** Stanzas received before `<enable/>`: the zero of its `h`. */
+  readonly receivedBefore: number
+  /** How many bytes the client gave for later: the stream that carries it now. */
+  stream: C2sStream | undefined
+}
+
+export interface StreamManagementOptions {
+  /** How long a session waits for its client, in milliseconds; 0: resumption is not offered. */
+  readonly resumeTimeoutMs: number
+  readonly onTaken: (session: Session, mark: LogId) => void
+  readonly onRoom: (session: Session) => void
+  readonly onResumed: (session: Session, resent: number) => void
+}
+
+/** `h` of what the server has handled: durable where it must be (DESIGN P1). */
+const handledOn = (resumable: Resumable): string => String((resumable.session.handled - resumable.receivedBefore) >>> 0)
+
+const failed = (condition: StanzaErrorCondition, h?: string): Element => el(NS, 'failed', { h }, el(NS_STANZA_ERRORS, condition))
+
+/** Stream management (XEP-0198): acknowledgements that mean durable, and sessions that outlive their connection. */
+export class StreamManagement implements StreamFeature {
+  readonly name = 'stream-management'
+  readonly elements = [
+    [NS, 'enable'],
+    [NS, 'resume'],
+    [NS, 'r'],
+    [NS, 'a'],
+  ] as const
+  readonly #options: StreamManagementOptions
+  readonly #byToken = new Map<string, Resumable>()
+  readonly #bySession = new Map<Session, Resumable>()
+  /** The last `h` of sessions that are gone, for the failure that names it (XEP-0198 §5). */
+  readonly #gone = new Map<string, { readonly account: string; readonly h: string }>()
+
+  constructor(options: StreamManagementOptions) {
+    this.#options = options
+  }
+
+  offer(stream: C2sStream): Element | undefined {
+    return stream.phase === 'after-login' ? el(NS, 'sm') : undefined
+  }
+
+  handle(stream: C2sStream, element: Element): void {
+    if (stream.phase === 'before-login') throw new StreamError('not-authorized')
+    if (element.name === 'enable') this.#enable(stream, element)
+    else if (element.name === 'resume') this.#resume(stream, element)
+    else if (element.name === 'r') this.#answer(stream)
+    else this.#acknowledge(stream, element)
+  }
+
+  /** The managed session, if this one is. */
+  of(session: Session): Resumable | undefined {
+    return this.#bySession.get(session)
+  }
+
+  /** Every managed session. */
+  all(): Iterable<Resumable> {
+    return this.#bySession.values()
+  }
+
+  /** Whether the session waits for its client after its stream was lost; the caller starts the time-out. */
+  detach(session: Session): boolean {
+    const resumable = this.#bySession.get(session)
+    if (resumable === undefined || resumable.token === '') return false
+    resumable.outlet.detach()
+    resumable.stream = undefined
+    return true
+  }
+
+  /** Forgets a session that is gone for good, but for its last count. */
+  forget(session: Session): void {
+    const resumable = this.#bySession.get(session)
+    if (resumable === undefined) return
+    this.#bySession.delete(session)
+    if (resumable.token === '') return
+    this.#byToken.delete(resumable.token)
+    this.#gone.set(resumable.token, { account: session.account, h: handledOn(resumable) })
+    if (this.#gone.size > MAX_GONE)
+      for (const oldest of this.#gone.keys()) {
+        this.#gone.delete(oldest)
+        break
+      }
+  }
+
+  #enable(stream: C2sStream, element: Element): void {
+    const { session } = stream
+    // XEP-0198 §3: after binding, and once.
+    if (session === undefined || this.#bySession.has(session) || !(session.outlet instanceof PlainOutlet))
+      return stream.send(failed('unexpected-request'))
+    const wantsResume = element.attrs['resume'] === 'true' || element.attrs['resume'] === '1'
+    const canResume = wantsResume && this.#options.resumeTimeoutMs > 0
+    const outlet = new ManagedOutlet(
+      stream,
+      session.outlet.sent,
+      (mark) => this.#options.onTaken(session, mark),
+      () => this.#options.onRoom(session),
+    )
+    const token = canResume ? randomOctets(18).toString('base64url') : ''
+    const resumable: Resumable = { token, session, outlet, receivedBefore: session.received, stream }
+    session.replaceOutlet(outlet)
+    this.#bySession.set(session, resumable)
+    if (!canResume) return stream.send(el(NS, 'enabled'))
+    this.#byToken.set(token, resumable)
+    stream.send(el(NS, 'enabled', { id: token, resume: 'true', max: String(Math.floor(this.#options.resumeTimeoutMs / 1000)) }))
+  }
+
+  #answer(stream: C2sStream): void {
+    const { session } = stream
+    const resumable = session === undefined ? undefined : this.#bySession.get(session)
+    if (session === undefined || resumable === undefined) throw new StreamError('unsupported-stanza-type')
+    // The answer waits until what came before it is durable; nothing else does.
+    session.whenHandled(() => {
+      if (resumable.stream === stream) stream.send(el(NS, 'a', { h: handledOn(resumable) }))
+    })
+  }
+
+  #acknowledge(stream: C2sStream, element: Element): void {
+    const resumable = stream.session === undefined ? undefined : this.#bySession.get(stream.session)
+    if (resumable === undefined) throw new StreamError('unsupported-stanza-type')
+    const h = parseH(element.attrs['h'])
+    if (h === undefined) throw new StreamError('policy-violation', { text: 'an acknowledgement says no h' })
+    const { outlet } = resumable
+    // XEP-0198 §4: more than was sent.
+    if (outlet.acknowledge(h) === 'too-high')
+      throw new StreamError('undefined-condition', {
+        text: 'more stanzas were acknowledged than were sent',
+        extra: el(NS, 'handled-count-too-high', { h: String(h), 'send-count': String(outlet.sentCount) }),
+      })
+  }
+
+  #resume(stream: C2sStream, element: Element): void {
+    const h = parseH(element.attrs['h'])
+    const token = element.attrs['previd'] ?? ''
+    if (stream.session !== undefined || h === undefined) return stream.send(failed('unexpected-request'))
+    const resumable = this.#byToken.get(token)
+    if (resumable === undefined || resumable.session.account !== stream.account || resumable.session.hasEnded) {
+      const gone = this.#gone.get(token)
+      // XEP-0198 §5: the last count, if the session was this account's; binding goes on afterwards.
+      return stream.send(failed('item-not-found', gone?.account === stream.account ? gone?.h : undefined))
+    }
+    if (!resumable.outlet.canResume(h))
+      throw new StreamError('undefined-condition', {
+        text: 'more stanzas were acknowledged than were sent',
+        extra: el(NS, 'handled-count-too-high', { h: String(h), 'send-count': String(resumable.outlet.sentCount) }),
+      })
+    const { session, outlet } = resumable
+    // XEP-0198 §5: the old stream may still look alive; it loses its session, and nothing else.
+    resumable.stream?.forsake('conflict', 'resumed by another stream')
+    resumable.stream = stream
+    // What the old stream delivered and is still on its way to the disk is counted when it is there.
+    stream.wait(
+      new Promise<void>((resolve) => session.whenHandled(resolve)).then(() => {
+        stream.bound(session)
+        stream.send(el(NS, 'resumed', { previd: token, h: handledOn(resumable) }))
+        const resent = outlet.attach(stream, h)
+        this.#options.onResumed(session, resent)
+      }),
+    )
+  }
+}
+
+/** Counts of sessions that are gone, which are kept for a while. */
+const MAX_GONE = 10_000
+
+const parseH = (text: string | undefined): number | undefined => {
+  if (text === undefined || !/^\d{1,10}$/.test(text)) return undefined
+  const h = Number(text)
+  return h <= 0xffff_ffff ? h : undefined
+}

@@ -1,0 +1,84 @@
+import type { Outlet } from '#server/core/session.ts'
+import type { Wire } from '#stanzas/wire.ts'
+import type { LogId } from '#storage/shapes.ts'
+import type { StreamErrorCondition } from './stream-error.ts'
+
+/** What an outlet needs of the stream it writes to. */
+export interface StanzaSink {
+  writeStanza(data: Wire): void
+  afterFlush(callback: () => void): void
+  readonly queuedBytes: number
+  pause(): void
+  resume(): void
+  close(condition: StreamErrorCondition | undefined, text?: string): void
+}
+
+/** With more than this in front of the kernel, what the ledger keeps waits there. */
+export const HIGH_WATER_BYTES = 262_144
+
+/** Sends to a client without XEP-0198: a message counts as taken when the kernel has its bytes. */
+export class PlainOutlet implements Outlet {
+  readonly #sink: StanzaSink
+  readonly #onTaken: (mark: LogId) => void
+  readonly #onRoom: () => void
+  #untaken: { readonly mark: LogId; readonly data: Wire }[] = []
+  #isWaiting = false
+  /** How many of the untaken the coming flush covers. */
+  #awaited = 0
+  #sent = 0
+
+  constructor(sink: StanzaSink, onTaken: (mark: LogId) => void, onRoom: () => void) {
+    this.#sink = sink
+    this.#onTaken = onTaken
+    this.#onRoom = onRoom
+  }
+
+  /** Stanzas written so far. */
+  get sent(): number {
+    return this.#sent
+  }
+  get isLagging(): boolean {
+    return this.#sink.queuedBytes > HIGH_WATER_BYTES
+  }
+  get isAttached(): boolean {
+    return true
+  }
+
+  send(data: Wire, mark: LogId | undefined): void {
+    this.#sent++
+    this.#sink.writeStanza(data)
+    if (mark !== undefined) this.#untaken.push({ mark, data })
+    if (!this.#isWaiting && (mark !== undefined || this.isLagging)) this.#awaitFlush()
+  }
+
+  #awaitFlush(): void {
+    this.#isWaiting = true
+    this.#awaited = this.#untaken.length
+    this.#sink.afterFlush(this.#flushed)
+  }
+
+  readonly #flushed = (): void => {
+    this.#isWaiting = false
+    const taken = this.#untaken
+    this.#untaken = taken.length > this.#awaited ? taken.slice(this.#awaited) : []
+    for (let i = 0; i < this.#awaited; i++) {
+      const entry = taken[i]
+      if (entry !== undefined) this.#onTaken(entry.mark)
+    }
+    if (this.#untaken.length > 0) this.#awaitFlush()
+    this.#onRoom()
+  }
+
+  pause(): void {
+    this.#sink.pause()
+  }
+  resume(): void {
+    this.#sink.resume()
+  }
+  close(condition: StreamErrorCondition | undefined, text?: string): void {
+    this.#sink.close(condition, text)
+  }
+  untaken(): readonly { readonly mark: LogId; readonly data: Wire }[] {
+    return this.#untaken
+  }
+}

@@ -1,0 +1,179 @@
+import type { Clock, Timer } from '#server/base/clock.ts'
+import type { Logger } from '#server/base/log.ts'
+import type { Delivery } from '#server/core/delivery.ts'
+import type { Hooks } from '#server/core/hooks.ts'
+import type { Ledger } from '#server/core/ledger.ts'
+import type { Router } from '#server/core/router.ts'
+import { Session, type SessionHost } from '#server/core/session.ts'
+import type { Sessions } from '#server/core/sessions.ts'
+import type { Address, BareJid } from '#stanzas/jid.ts'
+import { parseStanza } from '#stanzas/stanza.ts'
+import { StanzaError } from '#stanzas/stanza-error.ts'
+import type { LogId } from '#storage/shapes.ts'
+import type { C2sStream } from './c2s.ts'
+import { StreamManagement } from './features/stream-management.ts'
+import { PlainOutlet } from './outlet.ts'
+import type { StreamErrorCondition } from './stream-error.ts'
+
+export interface SessionLifeOptions {
+  readonly clock: Clock
+  readonly log: Logger
+  readonly sessions: Sessions
+  readonly hooks: Hooks
+  readonly ledger: Ledger
+  readonly delivery: Delivery
+  readonly router: Router
+  readonly host: SessionHost
+  readonly resumeTimeoutMs: number
+  readonly maxSessionsPerAccount: number
+  readonly idleTimeoutMs: number
+  readonly stalledTimeoutMs: number
+}
+
+/** How often streams are looked over for those that are silent or do not read. */
+const SWEEP_MS = 5_000
+
+/** How sessions begin, lose their connection, are resumed, and end. */
+export class SessionLife {
+  readonly streamManagement: StreamManagement
+  readonly #options: SessionLifeOptions
+  readonly #streams = new Map<Session, C2sStream>()
+  readonly #waiting = new Map<Session, Timer>()
+  readonly #laggingSince = new Map<Session, number>()
+  #sweeper: Timer | undefined
+
+  constructor(options: SessionLifeOptions) {
+    this.#options = options
+    this.streamManagement = new StreamManagement({
+      resumeTimeoutMs: options.resumeTimeoutMs,
+      onTaken: (session, mark) => options.ledger.taken(session.account, mark),
+      onRoom: (session) => this.#hasRoom(session),
+      onResumed: (session, resent) => this.#resumed(session, resent),
+    })
+  }
+
+  start(): void {
+    this.#sweeper = this.#options.clock.every(SWEEP_MS, () => this.#sweep())
+  }
+
+  stop(): void {
+    this.#sweeper?.cancel()
+    for (const timer of this.#waiting.values()) timer.cancel()
+  }
+
+  /** Binds a resource on a stream. A session that holds the resource already makes room (RFC 6120 §7.7.2.2). */
+  open(stream: C2sStream, address: Address): void {
+    const { sessions, clock, hooks, ledger, host, log } = this.#options
+    const rival = sessions.get(address)
+    if (rival !== undefined) this.kick(rival, 'conflict', 'another stream has bound this resource')
+    // RFC 6120 §7.6.2.1
+    else if (sessions.of(address.bare).length >= this.#options.maxSessionsPerAccount) throw new StanzaError('resource-constraint')
+    const outlet: PlainOutlet = new PlainOutlet(
+      stream,
+      (mark) => ledger.taken(address.bare, mark),
+      () => this.#hasRoom(session),
+    )
+    const session: Session = new Session(address, outlet, host, clock.nowMs())
+    this.#streams.set(session, stream)
+    sessions.add(session)
+    stream.bound(session)
+    log.debug('session-started', { jid: session.jid })
+    hooks.emit('session-started', { session })
+  }
+
+  /** A bound stream is gone. After the end tag the session ends; after a mere loss it may wait to be resumed (XEP-0198 §5). */
+  onLost(stream: C2sStream, session: Session, wasClosedInPeace: boolean): void {
+    if (this.#streams.get(session) !== stream) return
+    this.#streams.delete(session)
+    this.#laggingSince.delete(session)
+    if (wasClosedInPeace || !this.streamManagement.detach(session)) return this.end(session)
+    const { clock, log, hooks, resumeTimeoutMs } = this.#options
+    this.#waiting.set(
+      session,
+      clock.after(resumeTimeoutMs, () => this.end(session)),
+    )
+    log.debug('session-detached', { jid: session.jid })
+    hooks.emit('session-detached', { session })
+  }
+
+  #resumed(session: Session, resent: number): void {
+    const stream = this.streamManagement.of(session)?.stream
+    if (stream !== undefined) this.#streams.set(session, stream)
+    this.#waiting.get(session)?.cancel()
+    this.#waiting.delete(session)
+    this.#options.log.info('session-resumed', { jid: session.jid, resent })
+    this.#options.hooks.emit('session-resumed', { session })
+    this.#options.delivery.proceed(session)
+  }
+
+  /** Ends a session and its stream with a stream error. */
+  kick(session: Session, condition: StreamErrorCondition, text: string): void {
+    const stream = this.#streams.get(session)
+    this.end(session)
+    stream?.forsake(condition, text)
+  }
+
+  /** Ends every session of an account. */
+  kickAccount(account: BareJid, condition: StreamErrorCondition, text: string): void {
+    for (const session of this.#options.sessions.of(account)) this.kick(session, condition, text)
+  }
+
+  /** Ends a session for good. What it had been sent and did not take is still pending in the ledger, or goes there now. */
+  end(session: Session): void {
+    if (session.hasEnded) return
+    const { sessions, hooks, log } = this.#options
+    this.#waiting.get(session)?.cancel()
+    this.#waiting.delete(session)
+    this.#streams.delete(session)
+    this.#laggingSince.delete(session)
+    session.end()
+    sessions.remove(session)
+    log.debug('session-ended', { jid: session.jid })
+    hooks.emit('session-ended', { session, status: '' })
+    this.#rescue(session)
+    this.streamManagement.forget(session)
+  }
+
+  #rescue(session: Session): void {
+    const { delivery, router, log } = this.#options
+    const marks = new Set<LogId>()
+    for (const { mark, data } of session.outlet.untaken())
+      if (mark !== undefined) marks.add(mark)
+      else if (data.startsWith('<message')) router.salvage(parseStanza(data))
+    delivery.leftBehind(session, marks).catch((error: unknown) => log.error('redelivery-failed', { jid: session.jid, error }))
+  }
+
+  #hasRoom(session: Session): void {
+    this.#laggingSince.delete(session)
+    this.#options.delivery.proceed(session)
+  }
+
+  /** Asks silent clients whether they are there, and cuts those that do not answer or do not read. Nothing is lost by it. */
+  #sweep(): void {
+    const nowMs = this.#options.clock.monotonicMs()
+    const roundsUntilAsked = Math.ceil(this.#options.idleTimeoutMs / SWEEP_MS)
+    for (const [session, stream] of this.#streams) {
+      stream.silentRounds++
+      if (stream.silentRounds === roundsUntilAsked) this.#probe(session, stream)
+      else if (stream.silentRounds > roundsUntilAsked * 1.5 && this.streamManagement.of(session) !== undefined)
+        stream.connection.destroy()
+      this.#watchLag(session, stream, nowMs)
+    }
+  }
+
+  #probe(session: Session, stream: C2sStream): void {
+    const managed = this.streamManagement.of(session)
+    if (managed === undefined) stream.connection.keepAlive()
+    else managed.outlet.ask()
+  }
+
+  #watchLag(session: Session, stream: C2sStream, nowMs: number): void {
+    if (!session.outlet.isLagging) return
+    const since = this.#laggingSince.get(session)
+    if (since === undefined) this.#laggingSince.set(session, nowMs)
+    else if (nowMs - since >= this.#options.stalledTimeoutMs) {
+      this.#options.log.info('stream-stalled', { jid: session.jid })
+      stream.stall()
+    }
+  }
+}

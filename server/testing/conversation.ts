@@ -1,0 +1,181 @@
+import { test } from 'vitest'
+import { type Assembly, assemble } from '#server/assembly.ts'
+import { loadConfig, type Overrides } from '#server/base/config.ts'
+import { nullLog } from '#server/base/log.ts'
+import { Metrics } from '#server/base/metrics.ts'
+import { deriveCredentials } from '#server/core/credentials.ts'
+import type { Module } from '#server/core/module.ts'
+import { ping } from '#server/modules/ping.ts'
+import { parseJid } from '#stanzas/jid.ts'
+import { serialize } from '#stanzas/serialize.ts'
+import type { StanzaErrorCondition } from '#stanzas/stanza-error.ts'
+import { StanzaError } from '#stanzas/stanza-error.ts'
+import { MemoryDriver } from '#storage/memory/driver.ts'
+import { Actor } from './actor.ts'
+import { FakeClock } from './fake-clock.ts'
+import { type Carrier, type Lines, openLines } from './lines.ts'
+import { any, xml } from './match.ts'
+import { socketListeners } from './socket-listeners.ts'
+
+export type { Actor }
+export { any, xml }
+
+/** What a conversation is given. */
+export interface Scene {
+  readonly domain: string
+  readonly clock: FakeClock
+  readonly carrier: Carrier
+  readonly server: Assembly
+  readonly driver: MemoryDriver
+  /** Makes the account where there is none, logs in, binds the resource; says nothing more. */
+  connect(jid: string): Promise<Actor>
+  /** Connects and sends initial presence; what that causes has been read. */
+  comesOnline(jid: string, presence?: string): Promise<Actor>
+  /** A connection on which nothing has been said. */
+  visit(remoteAddress?: string): Promise<Actor>
+  /** Makes an account with the password `secret`. */
+  createAccount(jid: string): Promise<void>
+  /** Both subscribe to each other (RFC 6121 §3), and forget what they were told meanwhile. */
+  befriend(a: Actor, b: Actor): Promise<void>
+  /** Resolves when nothing is on its way and nothing is being written. */
+  settle(): Promise<void>
+}
+
+export interface ConversationOptions {
+  /** Besides `ping`; modules that these need are added. */
+  readonly modules?: readonly Module[]
+  readonly config?: Overrides
+  /** What carries it; all three unless said. */
+  readonly carriers?: readonly Carrier[]
+  readonly isDev?: boolean
+}
+
+const DOMAIN = 'verona.example'
+/** SCRAM keys of `secret`, made once: accounts of tests need not be slow. */
+const credentials = deriveCredentials('secret', { iterations: 4096 })
+
+/** A test in which people talk through a server, once over each carrier. */
+export const conversation = (title: string, options: ConversationOptions, play: (scene: Scene) => Promise<void>): void => {
+  for (const carrier of options.carriers ?? (['memory', 'tcp', 'websocket'] as const))
+    test(`${title} [${carrier}]`, async () => {
+      const stage = await setUp(carrier, options)
+      try {
+        await play(stage.scene)
+      } finally {
+        await stage.tearDown()
+      }
+    })
+}
+
+const withNeeds = (modules: readonly Module[]): readonly Module[] => {
+  const all = new Set<Module>()
+  const add = (module: Module): void => {
+    for (const needed of Object.values(module.needs)) add(needed)
+    all.add(module)
+  }
+  for (const module of modules) add(module)
+  return [...all]
+}
+
+const setUp = async (carrier: Carrier, options: ConversationOptions): Promise<{ scene: Scene; tearDown(): Promise<void> }> => {
+  const clock = new FakeClock()
+  const driver = new MemoryDriver({ nowMs: () => clock.nowMs() })
+  const modules = withNeeds([ping, ...(options.modules ?? [])])
+  const config = loadConfig({
+    overrides: { domain: DOMAIN, login: { allowPlainWithoutTls: true }, ...options.config },
+    modules: Object.fromEntries(modules.map((module) => [module.name, module.config])),
+  })
+  const server = await assemble({
+    config,
+    configOf: (module) => config.modules[module.name] ?? {},
+    driver,
+    modules,
+    host: {
+      version: '0.0.0-test',
+      startedAtMs: clock.nowMs(),
+      admins: new Set(config.admins.flatMap((admin) => parseJid(admin)?.bare ?? [])),
+      httpUrl: () => `http://${DOMAIN}:5280`,
+      websocketUrl: () => `ws://${DOMAIN}:5280/xmpp-websocket`,
+      isDev: options.isDev ?? false,
+    },
+    clock,
+    log: nullLog,
+    metrics: new Metrics(),
+    decoySecret: Buffer.alloc(32, 7),
+  })
+  const lines = await openLines(carrier, server.accept, socketListeners(clock))
+  const settle = settler(lines)
+  const scene: Scene = {
+    domain: DOMAIN,
+    clock,
+    carrier,
+    server,
+    driver,
+    settle,
+    visit: async (remoteAddress) => new Actor(await lines.open(remoteAddress), DOMAIN, settle),
+    async createAccount(text) {
+      const jid = parseJid(text)?.bare
+      if (jid === undefined) throw new Error(`${text} is no JID`)
+      await driver.accounts.create({ jid, createdAtMs: clock.nowMs(), credentials: await credentials, isDisabled: false })
+      server.accounts.forget(jid)
+    },
+    async connect(text) {
+      const jid = parseJid(text)
+      if (jid === undefined) throw new Error(`${text} is no JID`)
+      await scene.createAccount(jid.bare)
+      const actor = await scene.visit()
+      await actor.logsIn(jid.localpart, 'secret')
+      await actor.binds(jid.resourcepart)
+      return actor
+    },
+    async comesOnline(jid, stanza = '<presence/>') {
+      const actor = await scene.connect(jid)
+      await actor.sends(stanza)
+      await actor.ignores()
+      return actor
+    },
+    async befriend(a, b) {
+      for (const [one, other] of [
+        [a, b],
+        [b, a],
+      ] as const) {
+        await one.sends(xml`<presence type="subscribe" to="${other.bareJid}"/>`)
+        await other.sends(xml`<presence type="subscribed" to="${one.bareJid}"/>`)
+      }
+      for (const one of [a, b]) await one.ignores()
+    },
+  }
+  return {
+    scene,
+    async tearDown() {
+      await server.stop()
+      await lines.close()
+      await driver.close()
+    },
+  }
+}
+
+/** Turns of the loop in which nothing may move before it counts as quiet: several writes one after the other, each with its commit, and what follows from them. */
+const QUIET_TURNS = 24
+
+const settler = (lines: Lines) => async (): Promise<void> => {
+  for (let quiet = 0; quiet < QUIET_TURNS; ) {
+    await new Promise((resolve) => setImmediate(resolve))
+    quiet = lines.inTransit() === 0 ? quiet + 1 : 0
+  }
+}
+
+/** The refusal of an iq (RFC 6120 §8.3), as it is received. */
+export const refusal = (
+  condition: StanzaErrorCondition,
+  {
+    id,
+    from,
+    to,
+    kind = 'iq',
+  }: { readonly id?: string; readonly from?: string; readonly to: string; readonly kind?: 'iq' | 'message' | 'presence' },
+): string => {
+  const error = serialize(new StanzaError(condition).toElement(), 'jabber:client')
+  const attribute = (name: string, value: string | undefined): string => (value === undefined ? '' : ` ${name}="${value}"`)
+  return `<${kind} type="error"${attribute('id', id)}${attribute('from', from)} to="${to}">${error}</${kind}>`
+}
