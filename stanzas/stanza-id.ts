@@ -1,4 +1,4 @@
-import { type Address, parseJid } from './jid.ts'
+import { type Address, type Jid, parseJid } from './jid.ts'
 import { NS_STANZA_ID } from './namespaces.ts'
 import type { Payload, Stanza } from './stanza.ts'
 import { type Wire, wire } from './wire.ts'
@@ -40,9 +40,23 @@ export const textToLogId = (text: string): number | undefined => {
 export const stanzaIdWire = (by: Address, id: number): Wire =>
   wire(`<stanza-id xmlns='${NS_STANZA_ID}' by='${by.wire}' id='${logIdToText(id)}'/>`)
 
-/** Whether this payload claims an id by that address, which whoever assigns ids for it removes (XEP-0359 §3). */
-export const isSpoofedStanzaId = (payload: Payload, stanza: Pick<Stanza, 'payloads' | 'elements'>, by: Address): boolean => {
-  if (payload.name !== 'stanza-id' || payload.ns !== NS_STANZA_ID) return false
-  const claimed = stanza.elements()[stanza.payloads.indexOf(payload)]?.attrs.by
-  return claimed !== undefined && parseJid(claimed)?.jid === by.jid
+// Each stanza is read for claims once, however many of its payloads are asked about.
+const claims = new WeakMap<Stanza, ReadonlyMap<Payload, Jid | undefined>>()
+
+const claimsOf = (stanza: Stanza): ReadonlyMap<Payload, Jid | undefined> => {
+  const known = claims.get(stanza)
+  if (known !== undefined) return known
+  const elements = stanza.elements()
+  const found = new Map<Payload, Jid | undefined>()
+  stanza.payloads.forEach((payload, index) => {
+    if (isStanzaId(payload)) found.set(payload, parseJid(elements[index]?.attrs.by ?? '')?.jid)
+  })
+  claims.set(stanza, found)
+  return found
 }
+
+const isStanzaId = ({ ns, name }: Payload): boolean => name === 'stanza-id' && ns === NS_STANZA_ID
+
+/** Whether this payload claims an id by that address, which whoever assigns ids for it removes (XEP-0359 §3). */
+export const isSpoofedStanzaId = (payload: Payload, stanza: Stanza, by: Address): boolean =>
+  isStanzaId(payload) && claimsOf(stanza).get(payload) === by.jid
