@@ -1,0 +1,250 @@
+import { mkdirSync } from 'node:fs'
+import packageFacts from '../package.json' with { type: 'json' }
+import type { Driver } from '#storage/driver.ts'
+import { openDriver } from '#storage/open.ts'
+import { parseJid } from '#stanzas/jid.ts'
+import { type Assembly, assemble } from './assembly.ts'
+import { systemClock } from './base/clock.ts'
+import { type Config, listenAddresses } from './base/config.ts'
+import { type Logger, nullLog } from './base/log.ts'
+import { Metrics } from './base/metrics.ts'
+import type { Operations } from './base/operations.ts'
+import { randomOctets } from './base/random.ts'
+import type { DevOptions, RunningServer } from './command/server-seam.ts'
+import type { HttpRoute } from './core/http-route.ts'
+import type { HostFacts, Module } from './core/module.ts'
+import { modules } from './modules/index.ts'
+import { operationsOf } from './operations.ts'
+import { Certificates } from './transport/certificates.ts'
+import { HttpServer } from './transport/http.ts'
+import { type ListenerOptions, type Listeners, openListeners } from './transport/listener.ts'
+import { xmppOverWebSocket } from './transport/websocket.ts'
+
+const WEBSOCKET_PATH = '/xmpp-websocket'
+/** A fleet of one process: the kernel's own limit on open files comes first. */
+const MAX_CONNECTIONS = 1_000_000
+const ACCEPTS_PER_SECOND = 2_000
+
+/** Starts everything: store, modules, listeners. Resolves when clients can connect; rejects, with nothing left open, when something is wrong. */
+export const startServer = async ({
+  config,
+  log,
+  dev,
+}: {
+  readonly config: Config
+  readonly log: Logger
+  readonly dev?: DevOptions
+}): Promise<RunningServer> => {
+  const driver = await openStore(config)
+  const metrics = new Metrics()
+  const ports: { current: Readonly<Record<string, number>> } = { current: {} }
+  const host = hostFacts(config, dev !== undefined, ports)
+  let assembly: Assembly | undefined
+  let certificates: Certificates | undefined
+  try {
+    assembly = await assembleFrom(config, driver, host, log, metrics)
+    certificates = certificatesOf(config, log)
+    const web = webServers(config, assembly, metrics, driver, log)
+    const listeners = await listen(config, assembly, certificates, web, metrics, log)
+    ports.current = listeners.ports
+    log.info('server-started', { domain: config.domain, ...listeners.ports })
+    return running({ config, driver, host, assembly, certificates, web, listeners, log })
+  } catch (error) {
+    certificates?.stop()
+    await assembly?.stop()
+    await driver.close()
+    throw error
+  }
+}
+
+/** Opens the store of a server that does not run, for the command line. */
+export const openOperations = async (config: Config): Promise<{ readonly operations: Operations; close(): Promise<void> }> => {
+  const driver = await openStore(config)
+  const host = hostFacts(config, false, { current: {} })
+  const assembly = await assembleFrom(config, driver, host, nullLog, new Metrics())
+  return {
+    operations: operationsOf(assembly, config, host, false),
+    async close() {
+      await assembly.stop()
+      await driver.close()
+    },
+  }
+}
+
+/** The hooks of all modules in the order in which they run, as text. */
+export const describeOrder = async (config: Config): Promise<string> => {
+  const driver = await openDriver({ kind: 'memory' }, { nowMs: () => systemClock.nowMs() })
+  const assembly = await assembleFrom(config, driver, hostFacts(config, false, { current: {} }), nullLog, new Metrics())
+  const order = assembly.describeOrder().join('\n')
+  await assembly.stop()
+  await driver.close()
+  return order
+}
+
+const openStore = (config: Config): Promise<Driver> => {
+  mkdirSync(config.data, { recursive: true, mode: 0o700 })
+  return openDriver(
+    { kind: 'sqlite', path: config.data, durability: config.ledger.mode === 'relaxed' ? 'relaxed' : 'full' },
+    { nowMs: () => systemClock.nowMs() },
+  )
+}
+
+const hostFacts = (config: Config, isDev: boolean, ports: { readonly current: Readonly<Record<string, number>> }): HostFacts => {
+  const origin = (): { readonly scheme: 'http' | 'https'; readonly authority: string } => {
+    const { https, http } = ports.current
+    return https === undefined
+      ? { scheme: 'http', authority: `${config.domain}:${http ?? config.listen.http}` }
+      : { scheme: 'https', authority: `${config.domain}:${https}` }
+  }
+  const httpUrl = (): string => config.listen.publicUrl ?? `${origin().scheme}://${origin().authority}`
+  return {
+    version: packageFacts.version,
+    startedAtMs: systemClock.nowMs(),
+    admins: new Set(config.admins.flatMap((admin) => parseJid(admin)?.bare ?? [])),
+    httpUrl,
+    websocketUrl: () => `${httpUrl().replace(/^http/, 'ws')}${WEBSOCKET_PATH}`,
+    isDev,
+  }
+}
+
+const assembleFrom = async (config: Config, driver: Driver, host: HostFacts, log: Logger, metrics: Metrics): Promise<Assembly> =>
+  assemble({
+    config,
+    configOf: (module: Module) => config.modules[module.name] ?? {},
+    driver,
+    modules,
+    host,
+    clock: systemClock,
+    log,
+    metrics,
+    decoySecret: await decoySecretOf(driver),
+  })
+
+/** Made once and kept: if it changed, accounts that do not exist could be told from those that do. */
+const decoySecretOf = async (driver: Driver): Promise<Buffer> => {
+  const secrets = driver.documents<string>('server/secrets')
+  await secrets.putIf('server', 'decoy', randomOctets(32).toString('base64'), undefined)
+  return Buffer.from((await secrets.get('server', 'decoy')) ?? '', 'base64')
+}
+
+const certificatesOf = (config: Config, log: Logger): Certificates => {
+  const { certificate, key, minVersion, curves } = config.tls
+  return new Certificates({
+    domain: config.domain,
+    data: config.data,
+    files: certificate === undefined || key === undefined ? undefined : { certificate, key },
+    minVersion,
+    curves,
+    clock: systemClock,
+    log,
+  })
+}
+
+interface WebServers {
+  readonly open: HttpServer
+  readonly operators: HttpServer
+}
+
+const webServers = (config: Config, assembly: Assembly, metrics: Metrics, driver: Driver, log: Logger): WebServers => {
+  const isFor = (audience: 'public' | 'operators') => (route: HttpRoute) => (route.audience ?? 'public') === audience
+  return {
+    open: new HttpServer({
+      routes: assembly.http.filter(isFor('public')),
+      upgrades: {
+        [WEBSOCKET_PATH]: xmppOverWebSocket({ accept: assembly.accept, clock: systemClock, maxFrameBytes: config.limits.stanzaBytes }),
+      },
+      log,
+    }),
+    operators: new HttpServer({
+      routes: [...assembly.http.filter(isFor('operators')), ...healthRoutes(metrics, driver)],
+      upgrades: {},
+      log,
+    }),
+  }
+}
+
+/** `/healthz`: the process answers. `/readyz`: the store can write. `/metrics`: its numbers, for Prometheus. */
+const healthRoutes = (metrics: Metrics, driver: Driver): readonly HttpRoute[] => {
+  const text = { 'Content-Type': 'text/plain; charset=utf-8' }
+  return [
+    { method: 'GET', path: '/healthz', handle: (_request, response) => response.send(200, text, 'ok\n') },
+    {
+      method: 'GET',
+      path: '/readyz',
+      handle: (_request, response) =>
+        driver.check().then(
+          () => response.send(200, text, 'ready\n'),
+          (error: unknown) => response.send(503, text, `the store cannot write: ${error instanceof Error ? error.message : String(error)}\n`),
+        ),
+    },
+    {
+      method: 'GET',
+      path: '/metrics',
+      handle: async (_request, response) => response.send(200, { 'Content-Type': metrics.contentType }, await metrics.text()),
+    },
+  ]
+}
+
+const listen = (
+  config: Config,
+  assembly: Assembly,
+  certificates: Certificates,
+  web: WebServers,
+  metrics: Metrics,
+  log: Logger,
+): Promise<Listeners> => {
+  const { c2s, tls, http, https, httpAddress, admin } = config.listen
+  const addresses = listenAddresses(config)
+  const xmpp = { kind: 'xmpp', accept: assembly.accept } as const
+  const all: readonly (Omit<ListenerOptions, 'port'> & { readonly port: number | 'off' })[] = [
+    { name: 'c2s', addresses, port: c2s, security: 'starttls', service: xmpp },
+    { name: 'tls', addresses, port: tls, security: 'direct', service: xmpp },
+    { name: 'http', addresses: [httpAddress], port: http, security: 'none', service: web.open },
+    { name: 'https', addresses, port: https, security: 'direct', service: web.open },
+    { name: 'admin', addresses: ['127.0.0.1'], port: admin, security: 'none', service: web.operators },
+  ]
+  return openListeners(
+    all.flatMap((each) => (each.port === 'off' ? [] : [{ ...each, port: each.port }])),
+    {
+      clock: systemClock,
+      log,
+      metrics,
+      certificates,
+      limits: {
+        connections: MAX_CONNECTIONS,
+        connectionsPerAddress: config.limits.rates ? config.limits.connectionsPerAddress : MAX_CONNECTIONS,
+        acceptsPerSecond: config.limits.rates ? ACCEPTS_PER_SECOND : MAX_CONNECTIONS,
+      },
+      proxies: config.proxyProtocol,
+      reusePort: false,
+    },
+  )
+}
+
+interface Parts {
+  readonly config: Config
+  readonly driver: Driver
+  readonly host: HostFacts
+  readonly assembly: Assembly
+  readonly certificates: Certificates
+  readonly web: WebServers
+  readonly listeners: Listeners
+  readonly log: Logger
+}
+
+/** The order of a graceful stop: no new clients, the streams end, what they caused is written, the store closes. */
+const running = ({ config, driver, host, assembly, certificates, web, listeners, log }: Parts): RunningServer => ({
+  ports: listeners.ports,
+  ...(certificates.caPath === undefined ? {} : { caFile: certificates.caPath }),
+  operations: operationsOf(assembly, config, host, true),
+  async stop() {
+    listeners.close()
+    certificates.stop()
+    await assembly.stop()
+    await driver.log.flush()
+    web.open.close()
+    web.operators.close()
+    await driver.close()
+    log.info('server-stopped')
+  },
+})
