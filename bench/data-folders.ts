@@ -22,8 +22,11 @@ export async function folderWithAccounts(launcher: Launcher, setup: Setup, accou
 async function prepare(launcher: Launcher, setup: Setup, accounts: number): Promise<string> {
   const folder = makeFolder(`${launcher.name}-accounts`)
   const server = await launcher.start({ ...setup, ledger: 'off', archive: false }, folder)
-  await registerAccounts({ kind: 'tcp', port: server.ports.c2s, domain: server.domain }, accounts)
-  await server.end()
+  try {
+    await registerAccounts({ kind: 'tcp', port: server.ports.c2s, domain: server.domain }, accounts)
+  } finally {
+    await server.end()
+  }
   rmSync(join(folder, 'bench.log'), { force: true })
   return folder
 }

@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs'
+import { existsSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs'
 import { connect, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -79,6 +79,7 @@ export async function waitForPort(port: number, child: ChildProcess, logFile: st
 
 /** The last lines of a log, for error messages. */
 export function tailOf(logFile: string): string {
+  if (!existsSync(logFile)) return ''
   return readFileSync(logFile, 'utf8').split('\n').slice(-15).join('\n')
 }
 

@@ -1,3 +1,4 @@
+import { join } from 'node:path'
 import type { Mechanism } from './client/login.ts'
 import { folderWithAccounts } from './data-folders.ts'
 import { dropFolder, tailOf } from './processes.ts'
@@ -6,27 +7,26 @@ import type { Launcher, RunningServer } from './servers/server.ts'
 
 /** Runs a row once on a server that is started for it, on fresh data, and ended after it. */
 export async function runRow(row: Row, launcher: Launcher, scale: Scale, xmppload: string | undefined): Promise<Outcome> {
-  const folder = await folderWithAccounts(launcher, row.setup, row.accounts(scale))
-  let server: RunningServer = await launcher.start(row.setup, folder)
   const mechanism: Mechanism = launcher.mechanism
+  let folder: string | undefined
+  let server: RunningServer | undefined
   try {
-    return await row.run({
-      server,
-      launcher,
-      mechanism,
-      scale,
-      xmppload,
-      async killAndRestart() {
-        await server.end('SIGKILL')
-        server = await launcher.start(row.setup, folder, server.ports)
-        return server
-      },
-    })
+    const data = await folderWithAccounts(launcher, row.setup, row.accounts(scale))
+    folder = data
+    const started = await launcher.start(row.setup, data)
+    server = started
+    const killAndRestart = async () => {
+      await started.end('SIGKILL')
+      server = await launcher.start(row.setup, data, started.ports)
+      return server
+    }
+    return await row.run({ server: started, launcher, mechanism, scale, xmppload, killAndRestart })
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error)
-    return { sample: {}, faults: [`failed: ${reason}`, tailOf(`${folder}/bench.log`).trim()].filter((text) => text !== '') }
+    const log = folder === undefined ? '' : tailOf(join(folder, 'bench.log')).trim()
+    return { sample: {}, faults: [`failed: ${reason}`, log].filter((text) => text !== '') }
   } finally {
-    await server.end()
-    dropFolder(folder)
+    await server?.end()
+    if (folder !== undefined) dropFolder(folder)
   }
 }

@@ -18,9 +18,10 @@ export const HOW_TO_GET =
   'xmppload is not here: set WAXWING_XMPPLOAD to its path, or put its source (xmppload.c, Makefile) into ' +
   '../shared/tools/xmppload beside this project (needs gcc, make, libssl-dev). The simpler built-in client is used instead.'
 
-/** The path of the load generator: the one named in the environment, or one built from the source beside the project. */
+/** The path of the load generator: the one named in the environment (`none`: do without), or one built from the source beside the project. */
 export function findXmppload(): string | undefined {
   const named = process.env.WAXWING_XMPPLOAD
+  if (named === 'none') return undefined
   if (named !== undefined && named !== '') {
     if (!existsSync(named)) throw new Error(`WAXWING_XMPPLOAD names ${named}, which is not there`)
     return named

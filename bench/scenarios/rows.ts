@@ -1,12 +1,12 @@
 import { chatRows } from './chat.ts'
 import { idleRows } from './idle.ts'
-import { killRows } from './kill.ts'
+import { killRows, strictKillRows } from './kill.ts'
 import { loginRows } from './login.ts'
 import { offlineRows } from './offline.ts'
 import type { Row } from './row.ts'
 
 /** Every row of the bench, in the order of the table. */
-export const ROWS: readonly Row[] = [...loginRows, ...idleRows, ...chatRows, ...offlineRows, ...killRows]
+export const ROWS: readonly Row[] = [...loginRows, ...idleRows, ...chatRows, ...offlineRows, ...killRows, ...strictKillRows]
 
 /** The rows of that name, or whose names begin with it: `chat` means all of them, `chat=` only the one. */
 export function rowsNamed(names: readonly string[]): readonly Row[] {
