@@ -1,6 +1,6 @@
 /**
  * Derives `prep.tables.ts` from the Unicode Character Database: `node stanzas/derive-prep-tables.ts <folder with UnicodeData.txt>`.
- * A new Unicode version may make code points valid, never the reverse, so accounts stay reachable when the tables are derived anew.
+ * Tables of a newer Unicode version may refuse a few code points that were allowed (RFC 8264 §13.1): compare before accounts depend on them.
  */
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -145,7 +145,6 @@ const main = (folder: string): void => {
   const joining = spread(readProperty(join(folder, 'extracted/DerivedJoiningType.txt')), 'U')
   const classes = derive(folder, codePoints)
   const tables = {
-    UNICODE_VERSION: version,
     PRECIS_CLASSES: encodeRuns(classes, { PVALID: 'P', CONTEXT: 'C', FREEFORM: 'F', DISALLOWED: 'X' }),
     BIDI_CLASSES: encodeRuns(bidi, {
       L: 'L',
@@ -165,7 +164,6 @@ const main = (folder: string): void => {
     WIDTH_MAPPINGS: encodeMappings(codePoints.width),
   }
   const docs: Readonly<Record<keyof typeof tables, string>> = {
-    UNICODE_VERSION: 'The version of the Unicode Character Database the tables are derived from.',
     PRECIS_CLASSES:
       'RFC 8264 §8: P is PVALID, C needs its context, F is valid in the FreeformClass only, X is disallowed or unassigned.',
     BIDI_CLASSES:
@@ -174,8 +172,7 @@ const main = (folder: string): void => {
     VIRAMAS: 'V where the Canonical_Combining_Class is Virama.',
     WIDTH_MAPPINGS: 'Decompositions of type wide and narrow: first code point, how many in a row, first target.',
   }
-  let source =
-    '// Derived from the Unicode Character Database by derive-prep-tables.ts; runs are a length in base 36 and a letter.\n'
+  let source = `// Derived from Unicode ${version} by derive-prep-tables.ts; runs are a length in base 36 and a letter.\n`
   for (const name of Object.keys(tables) as (keyof typeof tables)[])
     source += `\n/** ${docs[name]} */\nexport const ${name} =\n  '${tables[name]}'\n`
   writeFileSync(join(import.meta.dirname, 'prep.tables.ts'), source)

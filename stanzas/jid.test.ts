@@ -186,6 +186,8 @@ describe('addresses', () => {
     expect(addressOf(wire('juliet@example.com/&lt;&#x41;&amp;&apos;&#66;'))?.resourcepart).toBe("<A&'B")
     expect(addressOf(toWire('Ромео@example.com'))?.jid).toBe('ромео@example.com')
     expect(addressOf(wire('&#34;juliet@example.com'))).toBeUndefined()
+    expect(addressOf(wire('juliet@example.com/a\tb'))?.resourcepart).toBe('a b')
+    expect(addressOf(wire('juliet@example.com/a&#9;b'))).toBeUndefined()
   })
 
   test('the same attribute value gives the same address, and resources share the bare one', () => {

@@ -1,7 +1,7 @@
 import { prepareDomainpart } from './domainpart.ts'
 import { opaqueString, usernameCaseMapped } from './prep.ts'
 import { Recent } from './recent.ts'
-import { unescape as decode, detach, escapeAttribute, type Wire } from './wire.ts'
+import { attributeText, detach, escapeAttribute, type Wire } from './wire.ts'
 
 declare const bareBrand: unique symbol
 declare const fullBrand: unique symbol
@@ -132,7 +132,7 @@ const prepareAddress = (raw: Wire): Address | undefined => {
   if (raw.length > MAX_JID_LENGTH * 6 || refused.get(raw) !== undefined) return undefined
   const key = detach(raw)
   // All resources of an account share one bare address.
-  const address = PLAIN_JID.test(key) ? plainAddress(key, addressOf) : parseJid(decode(key))
+  const address = PLAIN_JID.test(key) ? plainAddress(key, addressOf) : parseJid(attributeText(key))
   if (address === undefined) refused.set(key, REFUSED)
   else prepared.set(key, address)
   return address

@@ -1,8 +1,4 @@
-// Derived from the Unicode Character Database by derive-prep-tables.ts; runs are a length in base 36 and a letter.
-
-/** The version of the Unicode Character Database the tables are derived from. */
-export const UNICODE_VERSION =
-  '15.0.0'
+// Derived from Unicode 15.0.0 by derive-prep-tables.ts; runs are a length in base 36 and a letter.
 
 /** RFC 8264 §8: P is PVALID, C needs its context, F is valid in the FreeformClass only, X is disallowed or unassigned. */
 export const PRECIS_CLASSES =
