@@ -1,5 +1,6 @@
 import type { Driver } from './driver.ts'
 import { MemoryDriver } from './memory/driver.ts'
+import { SqliteDriver } from './sqlite/driver.ts'
 
 /** Where everything is kept. `durability: 'relaxed'` leaves the moment of writing to the operating system: a power cut may lose what was acknowledged. */
 export type StoreConfig =
@@ -12,11 +13,11 @@ export interface OpenOptions {
 }
 
 /** Opens the configured database, bringing its schema up to date; rejects with a `StorageError` that says what is wrong. */
-export const openDriver = async (config: StoreConfig, options: OpenOptions): Promise<Driver> => {
+export const openDriver = async (config: StoreConfig, { nowMs }: OpenOptions): Promise<Driver> => {
   switch (config.kind) {
     case 'memory':
-      return new MemoryDriver(options)
+      return new MemoryDriver({ nowMs })
     case 'sqlite':
-      throw new Error('the embedded store comes with the next commit')
+      return SqliteDriver.open({ folder: config.path, durability: config.durability ?? 'full', nowMs })
   }
 }

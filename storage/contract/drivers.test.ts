@@ -1,4 +1,8 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { openDriver } from '../open.ts'
+import { SqliteDriver } from '../sqlite/driver.ts'
 import { accountsContract } from './accounts.ts'
 import { documentsContract } from './documents.ts'
 import { expiringContract } from './expiring.ts'
@@ -11,7 +15,27 @@ const memory: Subject = {
   place: async (options) => ({ open: () => openDriver({ kind: 'memory' }, options), remove: async () => {} }),
 }
 
-for (const subject of [memory]) {
+const sqlite: Subject = {
+  name: 'sqlite',
+  isPersistent: true,
+  async place(options) {
+    const path = await mkdtemp(join(tmpdir(), 'waxwing-sqlite-'))
+    return { open: () => openDriver({ kind: 'sqlite', path }, options), remove: () => rm(path, { recursive: true }) }
+  },
+}
+
+/** The same with indexes filled after every few entries, so that small tests cross every seam between memory and disk. */
+const sqliteIndexing: Subject = {
+  name: 'sqlite, always indexing',
+  isPersistent: true,
+  async place({ nowMs }) {
+    const folder = await mkdtemp(join(tmpdir(), 'waxwing-sqlite-'))
+    const open = () => SqliteDriver.open({ folder, durability: 'relaxed', entriesPerPass: 3, nowMs })
+    return { open, remove: () => rm(folder, { recursive: true }) }
+  },
+}
+
+for (const subject of [memory, sqlite, sqliteIndexing]) {
   accountsContract(subject)
   documentsContract(subject)
   expiringContract(subject)

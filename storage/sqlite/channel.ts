@@ -1,0 +1,157 @@
+import { Worker } from 'node:worker_threads'
+import type { BareJid } from '#stanzas/jid.ts'
+import type { LogId, LogRecord } from '../shapes.ts'
+import { StorageError } from '../storage-error.ts'
+import { Batch, Dictionary, type Done } from './batch.ts'
+import { errorOf, type Failure, failureOf } from './failure.ts'
+import type { Answer, BatchAnswer, CallName, Calls, Request } from './protocol.ts'
+import type { WriterOptions } from './writer.ts'
+
+const SMALLEST_BYTES = 64 * 1024
+/** Memory of a batch larger than this is given back instead of used again. */
+const MAX_KEPT_BYTES = 4 * 1024 * 1024
+
+/**
+ * The main thread's end of the writer. What one turn asks for goes off together at its end; while the writer commits, everything new is collected
+ * and goes off as soon as it answers. So an idle store answers at once, and a busy one commits in groups as large as they need to be.
+ */
+export class Channel {
+  readonly #worker: Worker
+  readonly #dictionary = new Dictionary()
+  #collecting: Batch
+  #committing: Batch | undefined
+  /** The memory of the last batch, for the next but one. */
+  #spare: ArrayBuffer | undefined
+  #isScheduled = false
+  /** Why nothing is taken in any more. */
+  #refusal: StorageError | undefined
+  #closed: Promise<void> | undefined
+  readonly #backups: { readonly resolve: () => void; readonly reject: (error: Error) => void }[] = []
+
+  private constructor(worker: Worker) {
+    this.#worker = worker
+    this.#collecting = new Batch(this.#dictionary, new ArrayBuffer(SMALLEST_BYTES))
+    worker.on('message', (answer: Answer) => this.#take(answer))
+    worker.on('error', (error) =>
+      this.#stop(new StorageError('the database writer stopped', { isTransient: false, cause: error })),
+    )
+    worker.on('exit', () => this.#stop(new StorageError('the store is closed', { isTransient: false })))
+  }
+
+  /** Starts a writer; resolves when its database is open. */
+  static open(options: WriterOptions): Promise<Channel> {
+    // The published package holds compiled files, whose names end in .js.
+    const file = new URL(import.meta.url.endsWith('.ts') ? './writer.ts' : './writer.js', import.meta.url)
+    const worker = new Worker(file, { workerData: options, name: 'storage' })
+    return new Promise((resolve, reject) => {
+      worker.once('error', (error) => reject(errorOf(failureOf(error))))
+      worker.once('message', (answer: Answer) => {
+        if (answer.kind === 'failed') reject(errorOf(answer.failure))
+        else resolve(new Channel(worker))
+      })
+    })
+  }
+
+  append(record: LogRecord, done: Done): void {
+    const refusal = this.#refusal
+    if (refusal !== undefined) return void setImmediate(() => done(refusal))
+    this.#collecting.append(record, done)
+    this.#schedule()
+  }
+
+  clearPending(owner: BareJid, id: LogId): void {
+    if (this.#refusal !== undefined) return
+    this.#collecting.clearPending(owner, id)
+    this.#schedule()
+  }
+
+  read<N extends CallName>(name: N, ...args: Parameters<Calls[N]>): Promise<ReturnType<Calls[N]>> {
+    return this.#call(false, name, args)
+  }
+
+  write<N extends CallName>(name: N, ...args: Parameters<Calls[N]>): Promise<ReturnType<Calls[N]>> {
+    return this.#call(true, name, args)
+  }
+
+  async backup(path: string): Promise<void> {
+    await this.write('flush')
+    return new Promise((resolve, reject) => {
+      this.#backups.push({ resolve, reject })
+      this.#send({ kind: 'backup', path }, [])
+    })
+  }
+
+  /** Commits what is queued and ends the writer. */
+  close(): Promise<void> {
+    this.#closed ??= this.#close()
+    return this.#closed
+  }
+
+  async #close(): Promise<void> {
+    if (this.#refusal !== undefined) return
+    const exited = new Promise<void>((resolve) => this.#worker.once('exit', () => resolve()))
+    const closed = this.write('close')
+    this.#refusal = new StorageError('the store is closed', { isTransient: false })
+    await closed
+    await exited
+  }
+
+  #call<N extends CallName>(isWrite: boolean, name: N, args: Parameters<Calls[N]>): Promise<ReturnType<Calls[N]>> {
+    if (this.#refusal !== undefined) return Promise.reject(this.#refusal)
+    return new Promise((resolve, reject) => {
+      // The protocol pairs each name with its result.
+      this.#collecting.call({ name, args, isWrite }, { resolve: (value) => resolve(value as ReturnType<Calls[N]>), reject })
+      this.#schedule()
+    })
+  }
+
+  #schedule(): void {
+    if (this.#isScheduled || this.#committing !== undefined) return
+    this.#isScheduled = true
+    setImmediate(() => {
+      this.#isScheduled = false
+      if (this.#committing === undefined) this.#post()
+    })
+  }
+
+  #post(): void {
+    const batch = this.#collecting
+    const message = batch.message()
+    this.#dictionary.trim()
+    this.#committing = batch
+    this.#collecting = new Batch(this.#dictionary, this.#spare ?? new ArrayBuffer(SMALLEST_BYTES))
+    this.#spare = undefined
+    this.#send(message, [message.bytes])
+  }
+
+  #send(request: Request, transferred: readonly ArrayBuffer[]): void {
+    this.#worker.postMessage(request, transferred)
+  }
+
+  #take(answer: Answer): void {
+    if (answer.kind === 'batch') this.#settle(answer)
+    else if (answer.kind === 'backed-up') {
+      const backup = this.#backups.shift()
+      if (answer.failure === undefined) backup?.resolve()
+      else backup?.reject(errorOf(answer.failure))
+    }
+  }
+
+  #settle(answer: BatchAnswer): void {
+    const batch = this.#committing
+    this.#committing = undefined
+    if (answer.bytes.byteLength <= MAX_KEPT_BYTES) this.#spare = answer.bytes
+    // The writer goes on while this thread tells who waited.
+    if (!this.#collecting.isEmpty) this.#post()
+    batch?.settle(answer)
+  }
+
+  #stop(error: StorageError): void {
+    this.#refusal ??= error
+    const failure: Failure = { message: error.message, isTransient: false }
+    for (const batch of [this.#committing, this.#collecting]) batch?.settle({ failure, refused: new Map(), results: [] })
+    this.#committing = undefined
+    this.#collecting = new Batch(this.#dictionary, new ArrayBuffer(SMALLEST_BYTES))
+    for (const { reject } of this.#backups.splice(0)) reject(error)
+  }
+}

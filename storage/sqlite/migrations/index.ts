@@ -1,0 +1,9 @@
+import { initial } from './0001-initial.ts'
+
+export interface Migration {
+  readonly title: string
+  readonly sql: string
+}
+
+/** Every step from an empty file to this version's schema; a step's number is its place in the list, from 1. */
+export const migrations: readonly Migration[] = [initial]

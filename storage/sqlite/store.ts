@@ -1,0 +1,192 @@
+import { accountCalls } from './accounts.ts'
+import type { Database } from './database.ts'
+import { documentCalls } from './documents.ts'
+import { expiringCalls } from './expiring.ts'
+import { type Failure, failureOf, isOfDatabase } from './failure.ts'
+import { Indexing } from './indexing.ts'
+import { logCalls } from './log.ts'
+import { LogReader } from './log-reader.ts'
+import { LogRemover } from './log-remover.ts'
+import { LogStore } from './log-store.ts'
+import { Meta } from './meta.ts'
+import { Names } from './names.ts'
+import { PlaceIndex } from './place-index.ts'
+import {
+  APPEND_HEADER_BYTES,
+  type BatchAnswer,
+  type BatchMessage,
+  type Call,
+  type CallResult,
+  type Calls,
+  CLEAR_BYTES,
+  OPERATION_APPEND,
+} from './protocol.ts'
+
+/** After a failed slice, so many batches pass before the next try: a full disk is not filled by trying. */
+const BATCHES_AFTER_FAILURE = 100
+
+export interface StoreOptions {
+  readonly folder: string
+  readonly entriesPerPass?: number
+}
+
+/** Carries out batches on a database: everything of one in one transaction, in the order it was asked for. */
+export class Store {
+  readonly #db: Database
+  readonly #names: Names
+  readonly #log: LogStore
+  readonly #remover: LogRemover
+  readonly #indexing: Indexing
+  readonly #calls: Calls
+  #batchesToSkip = 0
+
+  constructor(db: Database, { folder, ...options }: StoreOptions) {
+    this.#db = db
+    this.#names = new Names(db)
+    this.#log = new LogStore(db, folder, this.#names)
+    const index = new PlaceIndex(db)
+    const reader = new LogReader(db, this.#log, index, this.#names)
+    this.#remover = new LogRemover(db, this.#log, index, reader)
+    this.#indexing = new Indexing(db, this.#log, index, options)
+    const meta = new Meta(db)
+    this.#calls = {
+      ...accountCalls(db),
+      ...documentCalls(db),
+      ...expiringCalls(db),
+      ...logCalls(this.#names, this.#log, reader, this.#remover),
+      check: () => meta.set('checked', meta.get('checked') + 1),
+      flush: () => undefined,
+      close: () => undefined,
+    }
+  }
+
+  /** Commits a batch, or nothing of it; reads are answered either way. */
+  perform(batch: BatchMessage): BatchAnswer {
+    this.#names.define(batch.firstName, batch.names)
+    const isReading = batch.operations === 0 && !this.#log.hasRetained && batch.calls.every((call) => !call.isWrite)
+    if (isReading)
+      return this.#answer(
+        batch,
+        new Map(),
+        batch.calls.map((call) => this.#look(call)),
+      )
+    try {
+      this.#db.exec('BEGIN IMMEDIATE')
+      this.#log.begin()
+      const answer = this.#carryOut(batch)
+      this.#log.finish()
+      this.#db.exec('COMMIT')
+      this.#log.succeed()
+      return answer
+    } catch (error) {
+      this.#rollBack()
+      this.#log.fail()
+      const failure = failureOf(error)
+      const results = batch.calls.map((call) => (call.isWrite ? { failure } : this.#look(call)))
+      return { ...this.#answer(batch, new Map(), results), failure }
+    }
+  }
+
+  /** Whether there is work to do between batches. */
+  get isBehind(): boolean {
+    return this.#log.isInUse && (this.#log.state.hasGarbage || this.#indexing.isDue)
+  }
+
+  /** Does a slice of the work that lies between batches; some milliseconds. */
+  catchUp(): void {
+    if (this.#batchesToSkip > 0) {
+      this.#batchesToSkip -= 1
+      return
+    }
+    try {
+      if (this.#indexing.isDue) this.#indexing.step()
+      else if (!this.#remover.clean()) this.#log.state.hasGarbage = false
+    } catch {
+      // Nothing is lost: it is all in the records, and the batches themselves report what is wrong.
+      this.#rollBack()
+      this.#log.forget()
+      this.#batchesToSkip = BATCHES_AFTER_FAILURE
+    }
+  }
+
+  /** Brings the indexes up to date, so that the next start has nothing to read back, and closes. */
+  close(): void {
+    try {
+      while (this.#log.isInUse && this.#indexing.isBehind) this.#indexing.step()
+      this.#db.exec('PRAGMA wal_checkpoint(TRUNCATE)')
+    } catch {
+      // The log in its sequence is complete; the next start reads it back.
+    }
+    this.#db.close()
+    this.#log.close()
+  }
+
+  #carryOut(batch: BatchMessage): BatchAnswer {
+    const bytes = Buffer.from(batch.bytes)
+    const view = new DataView(batch.bytes)
+    const refused = new Map<number, Failure>()
+    const results: CallResult[] = []
+    let [at, operations, appends] = [0, 0, 0]
+    const operateUntil = (end: number): void => {
+      for (; operations < end; operations += 1) {
+        const id = view.getFloat64(at + 1, true)
+        const word = view.getUint32(at + 9, true)
+        if (view.getUint8(at) !== OPERATION_APPEND) {
+          this.#log.clearPending(word, id)
+          at += CLEAR_BYTES
+          continue
+        }
+        const record = at + APPEND_HEADER_BYTES
+        const failure = this.#log.append(id, bytes.subarray(record, record + word), view, record)
+        if (failure !== undefined) refused.set(appends, failure)
+        appends += 1
+        at = record + word
+      }
+      this.#log.writeRows()
+    }
+    for (const call of batch.calls) {
+      operateUntil(call.after)
+      results.push(call.isWrite ? this.#change(call) : this.#look(call))
+    }
+    operateUntil(batch.operations)
+    return this.#answer(batch, refused, results)
+  }
+
+  #answer(batch: BatchMessage, refused: ReadonlyMap<number, Failure>, results: readonly CallResult[]): BatchAnswer {
+    return { kind: 'batch', bytes: batch.bytes, refused, results }
+  }
+
+  /** One document that cannot be written must not cost the batch: its own changes are undone, the others stand. */
+  #change(call: Call): CallResult {
+    if (call.name.startsWith('log-')) return { value: this.#invoke(call) }
+    this.#db.exec('SAVEPOINT one')
+    try {
+      const value = this.#invoke(call)
+      this.#db.exec('RELEASE one')
+      return { value }
+    } catch (error) {
+      if (!this.#db.inTransaction || isOfDatabase(error)) throw error
+      this.#db.exec('ROLLBACK TO one')
+      this.#db.exec('RELEASE one')
+      return { failure: failureOf(error) }
+    }
+  }
+
+  #look(call: Call): CallResult {
+    try {
+      return { value: this.#invoke(call) }
+    } catch (error) {
+      return { failure: failureOf(error) }
+    }
+  }
+
+  #invoke({ name, args }: Call): unknown {
+    // The channel pairs each name with its arguments.
+    const action = this.#calls[name] as (...args: readonly unknown[]) => unknown
+    return action(...args)
+  }
+
+  #rollBack(): void {
+    if (this.#db.inTransaction) this.#db.exec('ROLLBACK')
+  }
+}

@@ -1,0 +1,103 @@
+import { FLAG_PENDING, FLAG_REMOVED } from './record.ts'
+
+/**
+ * Entries that no index on disk holds yet, in columns, in the order of their ids. Each owner's entries are chained from the newest back,
+ * so that adding one costs a few stores and reading an owner's costs what that owner has.
+ */
+export class Tail {
+  #capacity = 4096
+  ids = new Float64Array(this.#capacity)
+  times = new Float64Array(this.#capacity)
+  peers = new Uint32Array(this.#capacity)
+  flags = new Uint8Array(this.#capacity)
+  #owners = new Uint32Array(this.#capacity)
+  #previous = new Int32Array(this.#capacity)
+  readonly #newest = new Map<number, number>()
+  #length = 0
+
+  get length(): number {
+    return this.#length
+  }
+
+  get lastId(): number {
+    return this.#length === 0 ? 0 : (this.ids[this.#length - 1] ?? 0)
+  }
+
+  /** Adds an entry; its id is not below the last one's. */
+  add(id: number, atMs: number, owner: number, peer: number, flags: number): void {
+    if (this.#length === this.#capacity) this.#grow()
+    const at = this.#length
+    this.ids[at] = id
+    this.times[at] = atMs
+    this.peers[at] = peer
+    this.flags[at] = flags
+    this.#owners[at] = owner
+    this.#previous[at] = this.#newest.get(owner) ?? -1
+    this.#newest.set(owner, at)
+    this.#length = at + 1
+  }
+
+  /** Where the owner's entry of this id is, -1 when there is none. */
+  find(owner: number, id: number): number {
+    let [low, high] = [0, this.#length]
+    while (low < high) {
+      const middle = (low + high) >>> 1
+      if ((this.ids[middle] ?? 0) < id) low = middle + 1
+      else high = middle
+    }
+    for (let at = low; at < this.#length && this.ids[at] === id; at += 1) {
+      if (this.#owners[at] === owner) return this.#newest.has(owner) && !this.#isRemoved(at) ? at : -1
+    }
+    return -1
+  }
+
+  /** Where an owner's entries are, oldest first. */
+  entriesOf(owner: number): number[] {
+    const found: number[] = []
+    for (let at = this.#newest.get(owner) ?? -1; at >= 0; at = this.#previous[at] ?? -1) {
+      if (!this.#isRemoved(at)) found.push(at)
+    }
+    return found.reverse()
+  }
+
+  isPending(at: number): boolean {
+    return ((this.flags[at] ?? 0) & FLAG_PENDING) !== 0
+  }
+
+  clearPending(at: number): void {
+    this.flags[at] = (this.flags[at] ?? 0) & ~FLAG_PENDING
+  }
+
+  remove(at: number): void {
+    this.flags[at] = (this.flags[at] ?? 0) | FLAG_REMOVED
+  }
+
+  /** Owners that have entries here, ascending. */
+  owners(): number[] {
+    return [...this.#newest.keys()].sort((a, b) => a - b)
+  }
+
+  /** Hides an owner's entries: an index on disk has them now. */
+  drop(owner: number): void {
+    this.#newest.delete(owner)
+  }
+
+  #isRemoved(at: number): boolean {
+    return ((this.flags[at] ?? 0) & FLAG_REMOVED) !== 0
+  }
+
+  #grow(): void {
+    const capacity = this.#capacity * 2
+    const wider = <T extends Float64Array | Uint32Array | Int32Array | Uint8Array>(into: T, from: T): T => {
+      into.set(from)
+      return into
+    }
+    this.ids = wider(new Float64Array(capacity), this.ids)
+    this.times = wider(new Float64Array(capacity), this.times)
+    this.peers = wider(new Uint32Array(capacity), this.peers)
+    this.flags = wider(new Uint8Array(capacity), this.flags)
+    this.#owners = wider(new Uint32Array(capacity), this.#owners)
+    this.#previous = wider(new Int32Array(capacity), this.#previous)
+    this.#capacity = capacity
+  }
+}
