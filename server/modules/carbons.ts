@@ -1,0 +1,85 @@
+import type { Address } from '#stanzas/jid.ts'
+import { forwardedWire } from '#stanzas/forwarded.ts'
+import { hintsOf } from '#stanzas/hints.ts'
+import { NS_CARBONS, NS_CHAT_MARKERS, NS_CHAT_STATES, NS_CLIENT, NS_RECEIPTS } from '#stanzas/namespaces.ts'
+import { message, type Stanza } from '#stanzas/stanza.ts'
+import { stanzaIdWire } from '#stanzas/stanza-id.ts'
+import { wire } from '#stanzas/wire.ts'
+import { observe, type Passage } from '#server/core/hooks.ts'
+import { defineModule, onSet } from '#server/core/module.ts'
+import type { Session } from '#server/core/session.ts'
+
+const NS_MUC_USER = 'http://jabber.org/protocol/muc#user'
+const NS_CONFERENCE = 'jabber:x:conference'
+/** XEP-0280 §6.1: what makes a message without a body part of a conversation. */
+const CONVERSATIONAL: ReadonlySet<string> = new Set([NS_RECEIPTS, NS_CHAT_STATES, NS_CHAT_MARKERS, NS_CONFERENCE, NS_MUC_USER])
+
+/** Copies conversations to the account's other devices. */
+export const carbons = defineModule({
+  name: 'carbons',
+  summary: 'Shows every device of an account what the others send and receive.',
+  xeps: { 'XEP-0280': '1.0.1' },
+  features: { server: [NS_CARBONS], account: [NS_CARBONS] },
+  perSession: () => ({ isEnabled: false }),
+
+  start({ sessions, stateOf }) {
+    const switchTo = (isEnabled: boolean) => (request: { readonly session: Session | undefined }) => {
+      // XEP-0280 §10.1: asking twice is no error.
+      if (request.session !== undefined) stateOf(request.session).isEnabled = isEnabled
+      return undefined
+    }
+
+    /** Sends a copy to those devices of the account that asked for copies and have not had the message itself. */
+    const copy = (direction: 'sent' | 'received', account: Address, { stanza, session, entry, recipients }: Passage): void => {
+      const devices = sessions.of(account.bare)
+      const sender = direction === 'sent' ? session : undefined
+      let forwarded: Stanza | undefined
+      for (const device of devices) {
+        if (device === sender || !stateOf(device).isEnabled) continue
+        if (recipients?.includes(device)) continue
+        forwarded ??= wrap(direction, account, entry === undefined ? stanza : stanza.restamp({ append: stanzaIdWire(account, entry) }))
+        device.send(forwarded.restamp({ to: device.address }), direction === 'received' ? entry : undefined)
+      }
+    }
+
+    return {
+      iq: [onSet(NS_CARBONS, 'enable', 'own', switchTo(true)), onSet(NS_CARBONS, 'disable', 'own', switchTo(false))],
+      hooks: [
+        observe(
+          'sent',
+          (passage) => {
+            const { stanza, from } = passage
+            if (sessions.of(from.bare).length > 1 && isEligible(stanza, 'sent')) copy('sent', from.bareAddress, passage)
+          },
+          { kind: 'message' },
+        ),
+        observe(
+          'inbound',
+          (passage) => {
+            const { stanza, from, to } = passage
+            // A message to oneself has been copied as sent.
+            if (from.bare !== to.bare && sessions.of(to.bare).length > 1 && isEligible(stanza, 'received')) copy('received', to.bareAddress, passage)
+          },
+          { kind: 'message' },
+        ),
+      ],
+    }
+  },
+})
+
+const wrap = (direction: 'sent' | 'received', account: Address, copied: Stanza): Stanza =>
+  message({ from: account, type: copied.type }).restamp({
+    append: wire(`<${direction} xmlns='${NS_CARBONS}'>${forwardedWire(copied)}</${direction}>`),
+  })
+
+/** XEP-0280 §6.1; §9: `private` is for one device only. */
+const isEligible = (stanza: Stanza, direction: 'sent' | 'received'): boolean => {
+  const type = stanza.type ?? 'normal'
+  if (type === 'groupchat' || type === 'headline' || type === 'error') return false
+  if (stanza.has(NS_CARBONS, 'private') || hintsOf(stanza).has('no-copy')) return false
+  // A copy of a copy would go round for ever, and a private message from an occupant reaches every joined device by itself.
+  if (stanza.has(NS_CARBONS, 'sent') || stanza.has(NS_CARBONS, 'received')) return false
+  if (direction === 'received' && type === 'chat' && stanza.has(NS_MUC_USER, 'x')) return false
+  if (type === 'chat') return true
+  return stanza.payloads.some(({ ns, name }) => (ns === NS_CLIENT ? name === 'body' : CONVERSATIONAL.has(ns)))
+}

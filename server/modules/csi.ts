@@ -1,0 +1,86 @@
+import { el } from '#stanzas/element.ts'
+import { NS_CHAT_STATES } from '#stanzas/namespaces.ts'
+import type { Stanza } from '#stanzas/stanza.ts'
+import { guard, observe } from '#server/core/hooks.ts'
+import { defineModule, onNonza } from '#server/core/module.ts'
+import { isStorable } from '#server/core/storable.ts'
+import { integer } from '#server/base/schema.ts'
+import type { Session } from '#server/core/session.ts'
+
+const NS_CSI = 'urn:xmpp:csi:0'
+
+interface State {
+  isInactive: boolean
+  /** Held back, in the order they came; of presence only the last of each sender. */
+  held: Map<string, Stanza>
+}
+
+/** Holds back what a phone in a pocket need not be woken for. */
+export const csi = defineModule({
+  name: 'csi',
+  summary: 'Holds back presence and typing notices while a client says that nobody looks.',
+  xeps: { 'XEP-0352': '1.0.0' },
+  config: {
+    maxHeld: integer({ default: 500, min: 1, max: 10_000, doc: 'How many stanzas are held back for one inactive client before all are sent.' }),
+  },
+  perSession: (): State => ({ isInactive: false, held: new Map() }),
+
+  start({ config, stateOf }) {
+    const flush = (session: Session): void => {
+      const state = stateOf(session)
+      if (state.held.size === 0) return
+      const held = state.held
+      state.held = new Map()
+      for (const stanza of held.values()) session.write(stanza)
+    }
+    const hold = (session: Session, stanza: Stanza): 'drop' => {
+      const { held } = stateOf(session)
+      const key = stanza.kind === 'presence' ? `presence ${stanza.from?.jid}` : `message ${held.size}`
+      // A newer presence takes the older one's place at the end, so that the order of what is left is that of arrival.
+      held.delete(key)
+      held.set(key, stanza.detach())
+      if (held.size >= config.maxHeld) flush(session)
+      return 'drop'
+    }
+    const activate = (session: Session): void => {
+      stateOf(session).isInactive = false
+      flush(session)
+    }
+
+    return {
+      streamFeatures: [{ when: 'after-login', offer: () => el(NS_CSI, 'csi') }],
+      nonzas: [
+        // XEP-0352 §5.1: what was held is on its way before anything else is answered.
+        onNonza(NS_CSI, 'active', activate),
+        onNonza(NS_CSI, 'inactive', (session) => {
+          stateOf(session).isInactive = true
+        }),
+      ],
+      hooks: [
+        ...(['presence', 'message', 'iq'] as const).map((kind) =>
+          guard(
+            'outbound',
+            ({ session, stanza }) => {
+              if (session === undefined || !stateOf(session).isInactive) return undefined
+              if (canWait(stanza)) return hold(session, stanza)
+              // XEP-0352 §5.1: nothing overtakes what is held.
+              flush(session)
+              return undefined
+            },
+            { kind },
+          ),
+        ),
+        // XEP-0352 §5.2: a resumed stream is active.
+        observe('session-resumed', ({ session }) => activate(session)),
+      ],
+    }
+  },
+})
+
+/** Presence that only informs, and messages that nobody would be notified of. */
+const canWait = (stanza: Stanza): boolean => {
+  if (stanza.kind === 'presence') return stanza.type === undefined || stanza.type === 'unavailable'
+  if (stanza.kind !== 'message' || stanza.type === 'groupchat' || stanza.type === 'error') return false
+  return !isStorable(stanza) && stanza.payloads.some(({ ns }) => ns === NS_CHAT_STATES)
+}
+
