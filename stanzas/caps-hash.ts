@@ -1,11 +1,15 @@
-// Pure in spite of its home: a digest from node:crypto is a function of its input.
-import { createHash } from 'node:crypto'
 import { type DataForm, formTypeOf } from './data-form.ts'
 import type { DiscoInfo, Identity } from './disco-info.ts'
 import { toWire } from './wire.ts'
 
+/** Hashes the UTF-8 bytes of a text and writes the outcome in base64; the caller brings it, since this folder imports no cryptography. */
+export type Digest = (algorithm: CapsAlgorithm, text: string) => string
+
+/** The hash functions a `Digest` computes, by the names Node gives them. */
+export type CapsAlgorithm = 'sha1' | 'sha224' | 'sha256' | 'sha384' | 'sha512'
+
 /** Hash functions by their names in the IANA registry, as a `<c/>` gives them (XEP-0115 §4); broken ones beyond the mandatory SHA-1 are left out. */
-const ALGORITHMS: ReadonlyMap<string, string> = new Map([
+const ALGORITHMS: ReadonlyMap<string, CapsAlgorithm> = new Map([
   ['sha-1', 'sha1'],
   ['sha-224', 'sha224'],
   ['sha-256', 'sha256'],
@@ -61,9 +65,9 @@ export const verificationString = (info: DiscoInfo): string =>
     .join('')
 
 /** The 'ver' attribute (XEP-0115 §5.1) by a hash function named as in its 'hash' attribute; `undefined` when that is not supported. */
-export const capsHash = (info: DiscoInfo, hash = 'sha-1'): string | undefined => {
+export const capsHash = (info: DiscoInfo, hash: string, digest: Digest): string | undefined => {
   const algorithm = ALGORITHMS.get(hash)
-  return algorithm === undefined ? undefined : createHash(algorithm).update(verificationString(info)).digest('base64')
+  return algorithm === undefined ? undefined : digest(algorithm, verificationString(info))
 }
 
 const hasRepetition = (texts: readonly string[]): boolean => new Set(texts).size < texts.length
@@ -92,5 +96,5 @@ export const isWellFormedForCaps = (info: DiscoInfo): boolean => {
  * Whether an answer is what its hash says, so that it may be kept for everyone who sends that hash (XEP-0115 §5.4).
  * The cache's key holds the hash function too: the same 'ver' by another function is another claim.
  */
-export const provesCaps = (info: DiscoInfo, hash: string, ver: string): boolean =>
-  isWellFormedForCaps(info) && capsHash(info, hash) === ver
+export const provesCaps = (info: DiscoInfo, hash: string, ver: string, digest: Digest): boolean =>
+  isWellFormedForCaps(info) && capsHash(info, hash, digest) === ver
