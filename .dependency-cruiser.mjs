@@ -11,8 +11,8 @@ const packages = (...names) => names.map((name) => `^node_modules/(@types/)?${na
 
 /** @type {readonly { folder: string, ours?: readonly string[], outside?: readonly string[], except?: readonly string[] }[]} */
 const rows = [
-  // domainToASCII is the IDNA of the platform. The tables are derived once, by hand.
-  { folder: 'stanzas', outside: [node('url', 'buffer')], except: ['^stanzas/derive-[^/]+\\.ts$'] },
+  // domainToASCII is the IDNA of the platform, and the hash of capabilities its SHA. The tables are derived once, by hand.
+  { folder: 'stanzas', outside: [node('url', 'buffer', 'crypto')], except: ['^stanzas/derive-[^/]+\\.ts$'] },
   {
     folder: 'storage',
     ours: ['^stanzas/', '^server/base/'],
@@ -101,7 +101,13 @@ const rowRules = rows.flatMap(({ folder, ours = [], outside = [], except = [], i
 
 export default {
   forbidden: [
-    { name: 'no cycles', severity: 'error', from: {}, to: { circular: true } },
+    {
+      name: 'no cycles',
+      severity: 'error',
+      comment: 'Nothing waits for itself to be loaded. Types may refer to each other: they are gone when the program runs.',
+      from: {},
+      to: { circular: true, viaOnly: { dependencyTypesNot: ['type-only'] } },
+    },
     { name: 'everything resolves', severity: 'error', from: {}, to: { couldNotResolve: true } },
     ...rowRules,
     {

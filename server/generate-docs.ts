@@ -1,18 +1,13 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { coreSchema } from './base/core-config.ts'
-import type { DeclaredModule } from './command/server-seam.ts'
 import { configPage, doap, modulesPage, xepsPage } from './docs-pages.ts'
+import { modules as declared } from './modules/index.ts'
 
 // Writes docs/config.md, docs/modules.md, docs/xeps.md and docs/doap.xml from what core and modules declare; with --check it only says whether they differ.
 
 const FOLDER = new URL('../docs/', import.meta.url)
 
-const loadModules = async (): Promise<readonly DeclaredModule[]> => {
-  const list: string = './modules/index.ts'
-  return existsSync(new URL(list, import.meta.url)) ? (await import(list)).modules : []
-}
-
-const modules = [...(await loadModules())].sort((a, b) => (a.name < b.name ? -1 : 1))
+const modules = [...declared].sort((a, b) => (a.name < b.name ? -1 : 1))
 const pages = {
   'config.md': configPage(coreSchema, modules),
   'modules.md': modulesPage(modules),

@@ -17,12 +17,18 @@ export interface Logger {
   child(fields: LogFields): Logger
 }
 
+/** Takes lines; on a terminal they are for people. */
+export interface LogDestination {
+  write(line: string): unknown
+  readonly isTTY?: boolean
+}
+
 /** How lines are written. */
 export interface LogOptions {
   readonly level: Exclude<LogLevel, 'fatal'>
   readonly format: 'auto' | 'json' | 'pretty'
   /** Where lines go; standard error when nothing is said. */
-  readonly to?: { write(line: string): unknown; readonly isTTY?: boolean }
+  readonly to?: LogDestination
 }
 
 /** Fields that may hold what nobody but its owner should read; a slip here must not reach a file. */

@@ -2,7 +2,7 @@ import { createPrivateKey, X509Certificate } from 'node:crypto'
 import { readFileSync, statSync } from 'node:fs'
 import { isIP } from 'node:net'
 import type { CoreConfig } from '#server/base/config.ts'
-import type { Finding } from './doctor.ts'
+import type { Finding } from './finding.ts'
 
 const DAY_MS = 86_400_000
 /** Let's Encrypt renews a month before the end; half of that is left when something is wrong with it. */

@@ -1,6 +1,6 @@
 import { isIP } from 'node:net'
 import type { CoreConfig } from '#server/base/config.ts'
-import type { Finding } from './doctor.ts'
+import type { Finding } from './finding.ts'
 
 /** The questions that the doctor asks of DNS. */
 export interface Resolver {

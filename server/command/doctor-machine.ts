@@ -1,6 +1,6 @@
 import { accessSync, constants, existsSync, readFileSync, statfsSync, statSync } from 'node:fs'
 import { dirname } from 'node:path'
-import type { Finding } from './doctor.ts'
+import type { Finding } from './finding.ts'
 
 const OLDEST_NODE = 24
 

@@ -1,7 +1,7 @@
 import { connect as connectTcp, createServer, type Socket } from 'node:net'
 import { connect as connectTls } from 'node:tls'
 import { type CoreConfig, listenAddresses } from '#server/base/config.ts'
-import type { Finding } from './doctor.ts'
+import type { Finding } from './finding.ts'
 
 type Protocol = 'xmpp' | 'xmpp over TLS' | 'HTTP' | 'HTTPS'
 

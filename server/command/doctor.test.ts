@@ -5,11 +5,11 @@ import { join } from 'node:path'
 import { generate } from 'selfsigned'
 import { afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { loadConfig, type Overrides } from '#server/base/config.ts'
-import type { Finding } from './doctor.ts'
 import { examineCertificate } from './doctor-certificate.ts'
 import { examineDns, type Resolver } from './doctor-dns.ts'
 import { examineClock, examineFileLimit, examineNode, examineStorage } from './doctor-machine.ts'
 import { examinePorts } from './doctor-ports.ts'
+import type { Finding } from './finding.ts'
 
 const DAY_MS = 86_400_000
 let folder: string

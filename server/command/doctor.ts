@@ -6,13 +6,9 @@ import { examineCertificate } from './doctor-certificate.ts'
 import { examineDns, type Resolver } from './doctor-dns.ts'
 import { examineClock, examineFileLimit, examineNode, examineStorage } from './doctor-machine.ts'
 import { examinePorts } from './doctor-ports.ts'
+import type { Finding } from './finding.ts'
 import type { ServerSeam } from './server-seam.ts'
 import type { Terminal } from './terminal.ts'
-
-/** One thing the doctor looked at. `bad` keeps people from using the server, `doubtful` may. */
-export type Finding =
-  | { readonly kind: 'good'; readonly what: string }
-  | { readonly kind: 'doubtful' | 'bad'; readonly what: string; readonly fix: string }
 
 const MARKS = { good: 'ok  ', doubtful: 'warn', bad: 'FAIL' } as const
 

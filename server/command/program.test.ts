@@ -37,6 +37,7 @@ interface Outcome {
   readonly started: readonly { readonly config: Config; readonly dev?: DevOptions }[]
   readonly host: Host
   readonly happened: readonly string[]
+  readonly logged: readonly string[]
 }
 
 const command = async (args: readonly string[], input = '', change: Partial<Operations> = {}): Promise<Outcome> => {
@@ -44,6 +45,7 @@ const command = async (args: readonly string[], input = '', change: Partial<Oper
   const err: string[] = []
   const started: { config: Config; dev?: DevOptions }[] = []
   const happened: string[] = []
+  const logged: string[] = []
   const host = new Host()
   const { operations, calls } = recordingOperations()
   const offered = { ...operations, ...change }
@@ -66,6 +68,7 @@ const command = async (args: readonly string[], input = '', change: Partial<Oper
     input: Readable.from([input]),
     out: (line: string) => void out.push(line),
     err: (line: string) => void err.push(line),
+    log: { write: (line: string) => void logged.push(line) },
     exitWith(value: number) {
       code = value
     },
@@ -81,7 +84,7 @@ const command = async (args: readonly string[], input = '', change: Partial<Oper
       host.emit('SIGTERM')
       await exited
     })
-  return { out, err, code, calls, started, host, happened }
+  return { out, err, code, calls, started, host, happened, logged }
 }
 
 const withData = (...args: readonly string[]): readonly string[] => [...args, '--data', folder]
@@ -294,9 +297,14 @@ describe('serve', () => {
   })
 
   test('an uncaught exception ends it with 1', async () => {
-    const { host } = await command(['serve', '--data', folder])
-    host.emit('uncaughtException', new Error('a bug, for the log of this test'))
+    const { host, logged } = await command(['serve', '--data', folder])
+    host.emit('uncaughtException', new Error('a bug'))
     expect(host.exits).toEqual([1])
+    expect(JSON.parse(logged.at(-1) ?? '')).toMatchObject({
+      level: 'fatal',
+      event: 'uncaught-exception',
+      error: { message: 'a bug' },
+    })
   })
 })
 

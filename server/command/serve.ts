@@ -45,7 +45,7 @@ export const serve = async (
   }
   try {
     const config = configure(server, options, temporary)
-    const log = createLog(config.log)
+    const log = createLog({ ...config.log, to: terminal.log })
     host.on('uncaughtException', (error) => {
       log.fatal('uncaught-exception', { error })
       cleanUp()

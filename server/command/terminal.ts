@@ -1,5 +1,6 @@
 import { createInterface } from 'node:readline/promises'
 import { type Readable, Writable } from 'node:stream'
+import type { LogDestination } from '#server/base/log.ts'
 
 /** Where a command reads and writes; tests put their own in its place. */
 export interface Terminal {
@@ -8,6 +9,8 @@ export interface Terminal {
   out(line: string): void
   /** Writes a line for the person who watches. */
   err(line: string): void
+  /** Where the log of a server goes. */
+  readonly log: LogDestination
   /** Sets the exit code of the process. */
   exitWith(code: number): void
 }
@@ -28,6 +31,7 @@ export const processTerminal: Terminal = {
   input: process.stdin,
   out: (line) => void process.stdout.write(`${line}\n`),
   err: (line) => void process.stderr.write(`${line}\n`),
+  log: process.stderr,
   exitWith(code) {
     process.exitCode = code
   },
