@@ -1,12 +1,13 @@
 import { constants, createPrivateKey, X509Certificate } from 'node:crypto'
 import { chmodSync, type FSWatcher, mkdirSync, readFileSync, renameSync, statSync, watch, writeFileSync } from 'node:fs'
+import { isIP } from 'node:net'
 import { basename, dirname, join } from 'node:path'
 import { createSecureContext, type SecureContext, type SecureVersion } from 'node:tls'
 import { domainToASCII } from 'node:url'
 import type { Clock, Timer } from '#server/base/clock.ts'
 import type { Logger } from '#server/base/log.ts'
 import { makeSelfSigned } from './self-signed.ts'
-import type { CertificateSource } from './tls.ts'
+import { type CertificateSource, reasonOf } from './tls.ts'
 
 /** Where a certificate comes from and what TLS may do with it. */
 export interface CertificateOptions {
@@ -107,7 +108,7 @@ export class Certificates implements CertificateSource {
     } catch (error) {
       log.error('certificate-not-reloaded', {
         path: this.#paths.certificate,
-        reason: error instanceof Error ? error.message : String(error),
+        reason: reasonOf(error),
       })
       return false
     }
@@ -147,7 +148,7 @@ export class Certificates implements CertificateSource {
     const { validTo } = certificate
     if (certificate.validToDate.getTime() <= clock.nowMs()) log.error('certificate-expired', { validTo })
     // RFC 6120 §13.7.2: clients compare the certificate with the domain of the account.
-    if (certificate.checkHost(asciiOf(domain)) === undefined && certificate.checkIP(domain) === undefined)
+    if (!isFor(certificate, asciiOf(domain)))
       log.warn('certificate-names-other-domain', { domain, names: certificate.subjectAltName })
   }
 
@@ -188,6 +189,9 @@ export class Certificates implements CertificateSource {
 
 const asciiOf = (domain: string): string => domainToASCII(domain) || domain
 
+const isFor = (certificate: X509Certificate, domain: string): boolean =>
+  (isIP(domain) === 0 ? certificate.checkHost(domain) : certificate.checkIP(domain)) !== undefined
+
 const readPair = (paths: Pair): Pair => ({
   certificate: readFileSync(paths.certificate, 'utf8'),
   key: readFileSync(paths.key, 'utf8'),
@@ -214,7 +218,7 @@ const isGood = (paths: Pair, caPath: string, domain: string, untilMs: number): b
       certificate.checkIssued(ca) &&
       certificate.verify(ca.publicKey) &&
       certificate.checkPrivateKey(createPrivateKey(pair.key)) &&
-      (certificate.checkHost(domain) ?? certificate.checkIP(domain)) !== undefined
+      isFor(certificate, domain)
     )
   } catch {
     return false

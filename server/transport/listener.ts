@@ -7,7 +7,7 @@ import type { Accept } from '#server/stream/connection.ts'
 import { Admission, type ConnectionLimits } from './admission.ts'
 import { normalAddress, readProxyHeader } from './proxy-protocol.ts'
 import { TcpConnection, type TcpOptions } from './tcp.ts'
-import { type CertificateSource, type HandshakeOptions, handshake, secure } from './tls.ts'
+import { type CertificateSource, type HandshakeOptions, handshake, reasonOf, secure } from './tls.ts'
 
 /** Who speaks on a listener: XMPP streams, or a server that takes sockets, as the HTTP server does. */
 export type Service =
@@ -301,8 +301,6 @@ class Listener {
 }
 
 const ignore = (): void => {}
-
-const reasonOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))
 
 const isAddressInfo = (address: AddressInfo | string | null): address is AddressInfo =>
   typeof address === 'object' && address !== null

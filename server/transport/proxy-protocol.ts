@@ -63,18 +63,14 @@ const checkV2Start = (bytes: Buffer): ProxyHeader => {
 const parseV2 = (bytes: Buffer): ProxyHeader => {
   const start = checkV2Start(bytes)
   if (start.kind === 'malformed') return start
-  const family = bytes.readUInt8(13) >> 4
-  const protocol = bytes.readUInt8(13) & 0x0f
-  // §2.2: other values are reserved and must be refused.
-  if (family > 3 || protocol > 2) return malformed('unknown address family')
   const length = V2_FIXED_BYTES + bytes.readUInt16BE(14)
-  const isLocal = bytes.readUInt8(12) === 0x20
-  const addressBytes = isLocal || protocol === 0 ? 0 : ([0, 12, 36, 0][family] ?? 0)
-  if (length < V2_FIXED_BYTES + addressBytes) return malformed('addresses cut short')
+  // §2.2: of LOCAL, the proxy's own connection, everything but the length is ignored.
+  const source = bytes.readUInt8(12) === LOCAL ? UNKNOWN_SOURCE : SOURCES[bytes.readUInt8(13)]
+  if (source === undefined) return malformed('unknown address family')
+  if (length < V2_FIXED_BYTES + source.bytes) return malformed('addresses cut short')
   if (bytes.length < length) return INCOMPLETE
   // What follows the addresses are TLVs, of which none matters here.
-  if (addressBytes === 0) return { kind: 'complete', address: undefined, length }
-  return { kind: 'complete', address: family === 1 ? ipv4At(bytes, V2_FIXED_BYTES) : ipv6At(bytes, V2_FIXED_BYTES), length }
+  return { kind: 'complete', address: source.read(bytes), length }
 }
 
 const ipv4At = (bytes: Buffer, at: number): string => bytes.subarray(at, at + 4).join('.')
@@ -83,6 +79,25 @@ const ipv6At = (bytes: Buffer, at: number): string => {
   const groups: string[] = []
   for (let offset = at; offset < at + 16; offset += 2) groups.push(bytes.readUInt16BE(offset).toString(16))
   return normalAddress(groups.join(':'))
+}
+
+type Source = { readonly bytes: number; readonly read: (bytes: Buffer) => string | undefined }
+
+const LOCAL = 0x20
+const UNKNOWN_SOURCE: Source = { bytes: 0, read: () => undefined }
+const IPV4: Source = { bytes: 12, read: (bytes) => ipv4At(bytes, V2_FIXED_BYTES) }
+const IPV6: Source = { bytes: 36, read: (bytes) => ipv6At(bytes, V2_FIXED_BYTES) }
+const UNIX: Source = { bytes: 216, read: () => undefined }
+
+/** §2.2: by the byte of family and protocol; what is not here is reserved and must be refused. */
+const SOURCES: Readonly<Record<number, Source>> = {
+  0: UNKNOWN_SOURCE,
+  17: IPV4,
+  18: IPV4,
+  33: IPV6,
+  34: IPV6,
+  49: UNIX,
+  50: UNIX,
 }
 
 /** One spelling for each address: RFC 5952, and IPv4 written as IPv4 even when it came through an IPv6 socket. */

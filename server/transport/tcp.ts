@@ -4,7 +4,7 @@ import type { Clock, Timer } from '#server/base/clock.ts'
 import type { Connection, ConnectionHandler, TlsFacts } from '#server/stream/connection.ts'
 import type { Wire } from '#stanzas/wire.ts'
 import { Outbox } from './outbox.ts'
-import { type HandshakeOptions, handshake, SocketTlsFacts, secure } from './tls.ts'
+import { type HandshakeOptions, handshake, reasonOf, SocketTlsFacts, secure } from './tls.ts'
 
 /** What all connections of one listener share. */
 export interface TcpOptions {
@@ -99,9 +99,7 @@ export class TcpConnection implements Connection {
     try {
       await handshake(secured, options)
     } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error)
-      this.#reason ??= `tls: ${reason}`
-      this.#options.onTlsFailure(this.remoteAddress, reason)
+      this.#options.onTlsFailure(this.remoteAddress, reasonOf(error))
       throw error
     }
     this.#tls = new SocketTlsFacts(secured)
@@ -125,8 +123,8 @@ export class TcpConnection implements Connection {
     this.#finish('closed by peer')
   }
 
-  failed(error: NodeJS.ErrnoException): void {
-    this.#reason ??= error.code ?? error.message
+  failed(error: Error): void {
+    this.#reason ??= reasonOf(error)
   }
 
   closed(): void {
@@ -157,7 +155,7 @@ function onData(this: OwnedSocket, chunk: Buffer): void {
 function onEnd(this: OwnedSocket): void {
   this[owner].peerEnded()
 }
-function onError(this: OwnedSocket, error: NodeJS.ErrnoException): void {
+function onError(this: OwnedSocket, error: Error): void {
   this[owner].failed(error)
 }
 function onClose(this: OwnedSocket): void {

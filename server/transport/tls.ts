@@ -59,6 +59,12 @@ export const handshake = (socket: TLSSocket, { clock, timeoutMs }: HandshakeOpti
     socket.on('secure', onSecure).on('error', onError).on('close', onClose)
   })
 
+/** Why a socket failed, in a word for the log: the code where there is one. */
+export const reasonOf = (error: unknown): string => {
+  if (!(error instanceof Error)) return String(error)
+  return 'code' in error && typeof error.code === 'string' ? error.code : error.message
+}
+
 /** What TLS proved on this socket, computed when asked: most logins bind to no channel. */
 export class SocketTlsFacts implements TlsFacts {
   readonly #socket: TLSSocket

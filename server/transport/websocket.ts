@@ -7,7 +7,7 @@ import type { Accept, Connection, ConnectionHandler, TlsFacts } from '#server/st
 import type { Wire } from '#stanzas/wire.ts'
 import { refuseUpgrade, type Upgrade } from './http.ts'
 import { Outbox } from './outbox.ts'
-import { SocketTlsFacts } from './tls.ts'
+import { reasonOf, SocketTlsFacts } from './tls.ts'
 
 /** What WebSocket connections share. */
 export interface WebSocketOptions {
@@ -100,7 +100,7 @@ class WebSocketConnection implements Connection {
         else this.#handler?.onData(data)
       })
       .on('error', (error) => {
-        this.#reason ??= error.message
+        this.#reason ??= reasonOf(error)
       })
       .on('close', (code) => {
         this.#grace?.cancel()
