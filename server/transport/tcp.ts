@@ -87,6 +87,7 @@ export class TcpConnection implements Connection {
     const options = this.#options.startTls
     if (options === undefined || this.#tls !== undefined) throw new Error('STARTTLS is not possible here')
     const plain = this.#socket
+    if (plain.destroyed || this.#grace !== undefined) throw new Error('the connection is closed')
     disown(plain)
     // RFC 6120 §5.4.3.3: what came in the clear behind <starttls/> must not be read as if TLS had protected it.
     plain.pause()

@@ -210,6 +210,18 @@ describe('STARTTLS', () => {
     expect(await (await next()).closed).toBe('handshake timed out')
   })
 
+  test('a connection that is gone, or secured, or has no certificate rejects', async () => {
+    const { port, ca, next, outcome } = await startTlsServer()
+    await dial(port)
+    const gone = await next()
+    gone.connection.destroy()
+    await expect(gone.connection.startTls()).rejects.toThrow('closed')
+    await gone.closed
+    await upgraded(port, { ca })
+    await outcome
+    await expect((await next()).connection.startTls()).rejects.toThrow('not possible')
+  })
+
   test('a peer that leaves during the handshake is told as such', async () => {
     const { port, next, outcome } = await startTlsServer()
     const { socket, inbox } = await dial(port)
