@@ -65,12 +65,13 @@ function visit(
   const names = [functionOf(node), fileOf(node)] as const
   const self = selfUs.get(node.id) ?? 0
   let total = self
-  const below = [new Set(onStack[0]).add(names[0]), new Set(onStack[1]).add(names[1])] as const
+  const isRoot = node.callFrame.functionName === '(root)'
+  const below = isRoot ? onStack : ([new Set(onStack[0]).add(names[0]), new Set(onStack[1]).add(names[1])] as const)
   for (const id of node.children ?? []) {
     const child = byId.get(id)
     if (child !== undefined) total += visit(child, byId, selfUs, tallies, below)
   }
-  if (isWaiting(node) || node.callFrame.functionName === '(root)') return total
+  if (isRoot || isWaiting(node)) return total
   for (const index of [0, 1] as const) tallies[index].add(names[index], self, onStack[index].has(names[index]) ? 0 : total)
   return total
 }

@@ -31,7 +31,8 @@ export function checkKill(options: KillOptions, killAndRestart: () => Promise<un
 async function check(options: KillOptions): Promise<KillReport> {
   const pairs = Array.from({ length: options.pairs }, (_, at) => new Pair(at, options))
   const all = pairs.flatMap(({ sender, receiver }) => [sender, receiver])
-  await online(options.receivers === 'away' ? pairs.map(({ sender }) => sender) : all)
+  const missing = await online(options.receivers === 'away' ? pairs.map(({ sender }) => sender) : all)
+  if (missing > 0) throw new Error(`${missing} accounts cannot log in`)
   await sleep(500)
   if (options.receivers === 'hang') for (const { receiver } of pairs) receiver.stall()
 
