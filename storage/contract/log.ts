@@ -39,12 +39,15 @@ const appending = (subject: Subject): void =>
       expect(await log.get(romeo, 2)).toBeUndefined()
     })
 
-    test('a record has as many places as it is given, from one to many, and a message to oneself has two', async () => {
+    test('a record has as many places as it is given, from one to many, each of another owner', async () => {
       const { log } = stage.driver
       const owners = Array.from({ length: 40 }, (_, index) => jid(`guest${index}@verona.example`))
       await append(log, message(1, { places: [place(romeo, tybalt, 'out')] }))
       await append(log, message(2, { places: owners.map((owner) => place(owner, romeo, 'in', true)) }))
       for (const owner of owners) expect(idsOf(await log.range(owner, { limit: 5 }))).toEqual([2])
+      expect(idsOf(await log.range(romeo, { limit: 5 }))).toEqual([1])
+      const twice = message(3, { places: [place(romeo, romeo, 'out'), place(romeo, romeo, 'in', true)] })
+      await expect(append(log, twice)).rejects.toThrow(StorageError)
       expect(idsOf(await log.range(romeo, { limit: 5 }))).toEqual([1])
     })
 

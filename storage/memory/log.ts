@@ -15,6 +15,8 @@ class LogShelf {
       checkTextKey(owner)
       checkTextKey(peer)
     }
+    if (new Set(places.map(({ owner }) => owner)).size < places.length)
+      throw new StorageError('a record has two places of one owner', { isTransient: false })
     this.lastId = id
     for (const { owner, peer, direction, isPending } of places) {
       const entries = this.#owners.get(owner) ?? new Map()

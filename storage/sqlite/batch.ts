@@ -78,35 +78,10 @@ export class Batch {
     return this.#operations === 0 && this.#dones.length === 0 && this.#calls.length === 0
   }
 
-  append({ id, atMs, stanza, places }: LogRecord, done: Done): void {
+  append(record: LogRecord, done: Done): void {
     this.#dones.push(done)
-    const bytes = headerBytesOf(places.length) + stanza.length
-    if (this.#length + bytes > MAX_BYTES) return this.#refuse('the store does not keep up', true)
-    this.#reserve(APPEND_HEADER_BYTES + bytes)
-    const view = this.#view
-    const start = this.#length
-    const record = start + APPEND_HEADER_BYTES
-    let at = record + RECORD_HEADER_BYTES
-    for (const place of places) {
-      const owner = this.#dictionary.referenceOf(place.owner)
-      const peer = this.#dictionary.referenceOf(place.peer)
-      if (owner === undefined || peer === undefined) return this.#refuse('a key holds half of a surrogate pair', false)
-      for (let other = record + RECORD_HEADER_BYTES; other < at; other += PLACE_BYTES) {
-        if (view.getUint32(other, true) === owner) return this.#refuse('a record has two places of one owner', false)
-      }
-      view.setUint32(at, owner, true)
-      view.setUint32(at + 4, peer, true)
-      view.setUint8(at + 8, (place.isPending ? FLAG_PENDING : 0) | (place.direction === 'in' ? FLAG_INCOMING : 0))
-      at += PLACE_BYTES
-    }
-    view.setUint8(start, OPERATION_APPEND)
-    view.setFloat64(start + 1, id, true)
-    view.setUint32(start + 9, bytes, true)
-    view.setFloat64(record, atMs, true)
-    view.setUint16(record + 8, places.length, true)
-    this.#bytes.latin1Write(stanza, at)
-    this.#length = record + bytes
-    this.#operations += 1
+    const refusal = this.#pack(record)
+    if (refusal !== undefined) this.#refused.set(this.#dones.length - 1, refusal)
   }
 
   clearPending(owner: BareJid, id: LogId): void {
@@ -156,8 +131,36 @@ export class Batch {
     }
   }
 
-  #refuse(message: string, isTransient: boolean): void {
-    this.#refused.set(this.#dones.length - 1, new StorageError(message, { isTransient }))
+  /** Writes a record behind what is there; tells why when it is refused, with nothing changed. */
+  #pack({ id, atMs, stanza, places }: LogRecord): StorageError | undefined {
+    const bytes = headerBytesOf(places.length) + stanza.length
+    if (this.#length + bytes > MAX_BYTES) return new StorageError('the store does not keep up', { isTransient: true })
+    this.#reserve(APPEND_HEADER_BYTES + bytes)
+    const view = this.#view
+    const start = this.#length
+    const record = start + APPEND_HEADER_BYTES
+    let at = record + RECORD_HEADER_BYTES
+    for (const { owner, peer, direction, isPending } of places) {
+      const ownerReference = this.#dictionary.referenceOf(owner)
+      const peerReference = this.#dictionary.referenceOf(peer)
+      if (ownerReference === undefined || peerReference === undefined) return notWellFormed()
+      for (let other = record + RECORD_HEADER_BYTES; other < at; other += PLACE_BYTES) {
+        if (view.getUint32(other, true) === ownerReference) return twoPlaces()
+      }
+      view.setUint32(at, ownerReference, true)
+      view.setUint32(at + 4, peerReference, true)
+      view.setUint8(at + 8, (isPending ? FLAG_PENDING : 0) | (direction === 'in' ? FLAG_INCOMING : 0))
+      at += PLACE_BYTES
+    }
+    view.setUint8(start, OPERATION_APPEND)
+    view.setFloat64(start + 1, id, true)
+    view.setUint32(start + 9, bytes, true)
+    view.setFloat64(record, atMs, true)
+    view.setUint16(record + 8, places.length, true)
+    this.#bytes.write(stanza, at, 'latin1')
+    this.#length = record + bytes
+    this.#operations += 1
+    return undefined
   }
 
   #reserve(bytes: number): void {
@@ -170,6 +173,10 @@ export class Batch {
     this.#view = new DataView(memory)
   }
 }
+
+const notWellFormed = () => new StorageError('a key holds half of a surrogate pair', { isTransient: false })
+
+const twoPlaces = () => new StorageError('a record has two places of one owner', { isTransient: false })
 
 const optionalError = (failure: Failure | undefined): StorageError | undefined => failure && errorOf(failure)
 

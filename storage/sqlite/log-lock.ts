@@ -3,7 +3,7 @@ import Sqlite from 'better-sqlite3'
 import { StorageError } from '../storage-error.ts'
 
 /** How long a server that starts waits for one that is just ending. */
-const WAIT_MS = 2000
+const WAIT_MS = 500
 
 /**
  * Makes this the only process that uses the log, whose newest part is indexed in memory; accounts and documents may be edited beside it.

@@ -38,7 +38,7 @@ export const indexOfOwner = (record: Buffer, owner: number): number => {
   return -1
 }
 
-export const stanzaOf = (record: Buffer): string => record.latin1Slice(headerBytesOf(placeCountOf(record)))
+export const stanzaOf = (record: Buffer): string => record.toString('latin1', headerBytesOf(placeCountOf(record)))
 
 /** The record without one of its places. */
 export const withoutPlace = (record: Buffer, index: number): Buffer => {

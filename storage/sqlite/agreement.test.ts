@@ -1,0 +1,178 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import fc from 'fast-check'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import type { BareJid } from '#stanzas/jid.ts'
+import { append, jid, message, place } from '../contract/subject.ts'
+import type { Driver } from '../driver.ts'
+import { MemoryDriver } from '../memory/driver.ts'
+import type { LogQuery } from '../shapes.ts'
+import { SqliteDriver } from './driver.ts'
+
+/** One step of a history: it is done to both drivers, and both must say the same. */
+type Step = (driver: Driver, run: Run) => Promise<unknown>
+/** Ids only grow and owners are each run's own, so that all runs share a database. */
+interface Run {
+  readonly number: number
+  readonly firstId: number
+}
+
+const NAMES = ['a', 'b', 'c']
+const owner = (run: Run, name: string): BareJid => jid(`${name}@run${run.number}.example`)
+const name = fc.constantFrom(...NAMES)
+const offset = fc.integer({ min: 0, max: 60 })
+const optional = <T>(arbitrary: fc.Arbitrary<T>) => fc.option(arbitrary, { nil: undefined })
+
+const appends = fc
+  .tuple(fc.uniqueArray(fc.tuple(name, name, fc.boolean()), { minLength: 1, maxLength: 3, selector: ([own]) => own }), fc.nat(20))
+  .map(([places, atMs]): Step => {
+    const ids = new WeakMap<Run, number>()
+    return async (driver, run) => {
+      const id = ids.get(run) ?? nextId()
+      ids.set(run, id)
+      const record = message(id, {
+        atMs,
+        places: places.map(([own, peer, isPending]) =>
+          place(owner(run, own), owner(run, peer), isPending ? 'in' : 'out', isPending),
+        ),
+      })
+      await append(driver.log, record)
+    }
+  })
+const clears = fc.tuple(name, offset).map(
+  ([own, at]): Step =>
+    async (driver, run) =>
+      driver.log.clearPending(owner(run, own), run.firstId + at),
+)
+const looks = fc
+  .tuple(
+    name,
+    fc.record({ after: optional(offset), before: optional(offset), fromMs: optional(fc.nat(20)), untilMs: optional(fc.nat(20)) }),
+    optional(name),
+    fc.boolean(),
+    fc.integer({ min: 1, max: 9 }),
+  )
+  .map(
+    ([own, window, peer, backwards, limit]): Step =>
+      (driver, run) => {
+        const query: LogQuery = {
+          limit,
+          backwards,
+          ...(window.after === undefined ? {} : { after: run.firstId + window.after }),
+          ...(window.before === undefined ? {} : { before: run.firstId + window.before }),
+          ...(window.fromMs === undefined ? {} : { fromMs: window.fromMs }),
+          ...(window.untilMs === undefined ? {} : { untilMs: window.untilMs }),
+          ...(peer === undefined ? {} : { peer: owner(run, peer) }),
+        }
+        return driver.log.range(owner(run, own), query)
+      },
+  )
+const pendings = fc.tuple(name, offset, fc.integer({ min: 1, max: 9 })).map(
+  ([own, after, limit]): Step =>
+    async (driver, run) => [
+      await driver.log.pending(owner(run, own), { after: run.firstId + after, limit }),
+      await driver.log.countPending(owner(run, own)),
+      await driver.log.get(owner(run, own), run.firstId + after),
+    ],
+)
+const removes = fc.oneof(
+  fc.tuple(name, fc.array(offset, { maxLength: 4 })).map(
+    ([own, ats]): Step =>
+      (driver, run) =>
+        driver.log.delete(
+          owner(run, own),
+          ats.map((at) => run.firstId + at),
+        ),
+  ),
+  fc.tuple(name, fc.nat(20), fc.nat(5)).map(
+    ([own, ms, limit]): Step =>
+      (driver, run) =>
+        driver.log.expire(owner(run, own), ms, limit),
+  ),
+  name.map(
+    (own): Step =>
+      (driver, run) =>
+        driver.log.deleteOwner(owner(run, own)),
+  ),
+)
+const documentSteps = fc.tuple(name, name, fc.constantFrom('put', 'delete', 'get', 'list', 'owner', 'all', 'if'), fc.nat()).map(
+  ([own, key, action, value]): Step =>
+    async (driver, run) => {
+      const store = driver.documents<number>('agreement/numbers')
+      const whose = owner(run, own)
+      switch (action) {
+        case 'put':
+          return store.put(whose, key, value)
+        case 'delete':
+          return store.delete(whose, key)
+        case 'get':
+          return store.get(whose, key)
+        case 'list':
+          return (await store.list(whose, { after: key })).map((document) => [document.key, document.value])
+        case 'owner':
+          return store.deleteOwner(whose)
+        case 'all':
+          return store.putAll(whose, [
+            { key, value },
+            { key: 'other', value: undefined },
+          ])
+        default:
+          return store.putIf(whose, key, value, (await store.getRevised(whose, value % 2 === 0 ? key : 'other'))?.revision)
+      }
+    },
+)
+const reopens = fc.constant<Step>(async (driver) => {
+  if (driver !== memory) sqlite = await reopened()
+})
+const history = fc.array(
+  fc.oneof(
+    { arbitrary: appends, weight: 12 },
+    { arbitrary: clears, weight: 5 },
+    { arbitrary: looks, weight: 5 },
+    { arbitrary: pendings, weight: 4 },
+    { arbitrary: removes, weight: 2 },
+    { arbitrary: documentSteps, weight: 4 },
+    { arbitrary: reopens, weight: 1 },
+  ),
+  { minLength: 5, maxLength: 60 },
+)
+
+const memory = new MemoryDriver({ nowMs: () => 0 })
+let sqlite: SqliteDriver
+let folder: string
+let [lastId, runs] = [0, 0]
+const nextId = (): number => {
+  lastId += 1
+  return lastId
+}
+const open = () => SqliteDriver.open({ folder, durability: 'relaxed', entriesPerPass: 7, nowMs: () => 0 })
+const reopened = async (): Promise<SqliteDriver> => {
+  await sqlite.close()
+  return open()
+}
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'waxwing-agreement-'))
+  sqlite = await open()
+})
+afterAll(async () => {
+  await sqlite.close()
+  await rm(folder, { recursive: true })
+})
+
+test('SQLite and memory tell the same story, whatever is done to them', async () => {
+  const property = fc.asyncProperty(history, async (steps) => {
+    runs += 1
+    const run: Run = { number: runs, firstId: lastId + 1 }
+    for (const step of steps) {
+      const expected = await step(memory, run)
+      expect(await step(sqlite, run)).toEqual(expected)
+    }
+    for (const each of NAMES) {
+      const everything = await memory.log.range(owner(run, each), { limit: 999 })
+      expect(await sqlite.log.range(owner(run, each), { limit: 999 })).toEqual(everything)
+    }
+  })
+  await fc.assert(property, { numRuns: 60, seed: 1597 })
+}, 60_000)

@@ -1,0 +1,50 @@
+import { expect, test } from 'vitest'
+import { FLAG_PENDING } from './record.ts'
+import { Tail } from './tail.ts'
+
+const filled = () => {
+  const tail = new Tail()
+  for (let id = 1; id <= 20_000; id += 1) {
+    tail.add(id * 5, id, id % 7, 100, FLAG_PENDING)
+    tail.add(id * 5, id, 7 + (id % 11), 100, 0)
+  }
+  return tail
+}
+const idsOf = (tail: Tail, owner: number) => tail.entriesOf(owner).map((at) => tail.ids[at])
+
+test('each owner has its own entries, oldest first, however many there are', () => {
+  const tail = filled()
+  expect(tail.length).toBe(40_000)
+  expect(tail.lastId).toBe(100_000)
+  expect(tail.owners()).toEqual(Array.from({ length: 18 }, (_, owner) => owner))
+  expect(idsOf(tail, 3).slice(0, 3)).toEqual([15, 50, 85])
+  expect(idsOf(tail, 3)).toHaveLength(2857)
+  expect(idsOf(tail, 99)).toEqual([])
+})
+
+test('an entry is found by owner and id, and by nothing else', () => {
+  const tail = filled()
+  const at = tail.find(3, 50)
+  expect(tail.ids[at]).toBe(50)
+  expect(tail.isPending(at)).toBe(true)
+  tail.clearPending(at)
+  expect(tail.isPending(at)).toBe(false)
+  for (const [owner, id] of [
+    [3, 51],
+    [4, 50],
+    [3, 0],
+    [3, 100_005],
+  ] as const)
+    expect(tail.find(owner, id)).toBe(-1)
+})
+
+test('a removed entry, and a dropped owner, are no longer there', () => {
+  const tail = filled()
+  tail.remove(tail.find(3, 15))
+  expect(tail.find(3, 15)).toBe(-1)
+  expect(idsOf(tail, 3)[0]).toBe(50)
+  tail.drop(3)
+  expect(tail.find(3, 50)).toBe(-1)
+  expect(idsOf(tail, 3)).toEqual([])
+  expect(idsOf(tail, 4)[0]).toBe(20)
+})
