@@ -81,8 +81,9 @@ export function observe(
   return { phase: 'fact', fact: name, run: run as (fact: never) => void }
 }
 
-const POINTS: readonly string[] = ['sent', 'inbound', 'undelivered', 'outbound'] satisfies HookPoint[]
-const isPoint = (name: string): name is HookPoint => POINTS.includes(name)
+const POINTS = ['sent', 'inbound', 'undelivered', 'outbound'] as const satisfies readonly HookPoint[]
+const KINDS = ['message', 'presence', 'iq'] as const satisfies readonly StanzaKind[]
+const isPoint = (name: string): name is HookPoint => POINTS.some((point) => point === name)
 
 interface Step<R> {
   readonly module: string
@@ -95,6 +96,9 @@ interface Chain {
   readonly observers: readonly Step<Observe>[]
 }
 
+const NO_HOOKS: Chain = { guards: [], amends: [], observers: [] }
+const noChains = (): Record<StanzaKind, Chain> => ({ message: NO_HOOKS, presence: NO_HOOKS, iq: NO_HOOKS })
+
 const wants = (step: Step<unknown>, stanza: Stanza): boolean => {
   if (step.namespace === undefined) return true
   for (const payload of stanza.payloads) if (payload.ns === step.namespace) return true
@@ -106,7 +110,12 @@ const wants = (step: Step<unknown>, stanza: Stanza): boolean => {
  * A stanza that no hook wants passes without a Promise being made.
  */
 export class Hooks {
-  readonly #chains = new Map<string, Chain>()
+  readonly #chains: Record<HookPoint, Record<StanzaKind, Chain>> = {
+    sent: noChains(),
+    inbound: noChains(),
+    undelivered: noChains(),
+    outbound: noChains(),
+  }
   readonly #facts = new Map<Fact, readonly Step<(fact: never) => void | Promise<void>>[]>()
   readonly #onFailure: (module: string, moment: string, error: unknown) => void
 
@@ -118,26 +127,24 @@ export class Hooks {
   /** Resolves these hooks; once, when every module has said what it wants. */
   install(hooks: readonly { readonly module: string; readonly hook: Hook }[]): void {
     for (const point of POINTS)
-      for (const kind of ['message', 'presence', 'iq'] as const) {
+      for (const kind of KINDS) {
         const here = hooks.filter(
           ({ hook }) => hook.phase !== 'fact' && hook.point === point && (hook.filter.kind ?? kind) === kind,
         )
-        this.#chains.set(`${point} ${kind}`, {
+        this.#chains[point][kind] = {
           guards: order(here, 'guard') as Step<Guard>[],
           amends: order(here, 'amend') as Step<Amend>[],
           observers: order(here, 'observe') as Step<Observe>[],
-        })
+        }
       }
     for (const { module, hook } of hooks)
       if (hook.phase === 'fact')
         this.#facts.set(hook.fact, [...(this.#facts.get(hook.fact) ?? []), { module, namespace: undefined, run: hook.run }])
   }
 
-  /** The resolved chain, for callers that keep it. */
+  /** The resolved hooks of one point and kind. */
   chain(point: HookPoint, kind: StanzaKind): Chain {
-    const chain = this.#chains.get(`${point} ${kind}`)
-    if (chain === undefined) throw new Error(`no such hook point: ${point}`)
-    return chain
+    return this.#chains[point][kind]
   }
 
   /** Guards, then amends. Gives the stanza to go on with, or `undefined` when a guard dropped it; a Promise only when a hook made one. */
@@ -201,13 +208,13 @@ export class Hooks {
   /** The resolved order, for `npm run order`. */
   describe(): readonly string[] {
     const lines: string[] = []
-    for (const [name, chain] of this.#chains)
-      for (const phase of ['guards', 'amends', 'observers'] as const) {
-        const steps = chain[phase].map((step) =>
-          step.namespace === undefined ? step.module : `${step.module} (${step.namespace})`,
-        )
-        if (steps.length > 0) lines.push(`${name} ${phase}: ${steps.join(', ')}`)
-      }
+    for (const point of POINTS)
+      for (const kind of KINDS)
+        for (const phase of ['guards', 'amends', 'observers'] as const) {
+          const steps = this.#chains[point][kind][phase]
+          const names = steps.map((step) => (step.namespace === undefined ? step.module : `${step.module} (${step.namespace})`))
+          if (names.length > 0) lines.push(`${point} ${kind} ${phase}: ${names.join(', ')}`)
+        }
     for (const [fact, steps] of this.#facts) lines.push(`${fact}: ${steps.map((step) => step.module).join(', ')}`)
     return lines
   }
