@@ -48,7 +48,7 @@ const rows = [
   {
     folder: 'server/transport',
     ours: ['^stanzas/', '^server/base/', '^server/core/', '^server/stream/'],
-    outside: [NODE, ...packages('ws', 'selfsigned')],
+    outside: [NODE, ...packages('ws')],
   },
   {
     folder: 'server/federation',

@@ -2,9 +2,9 @@ import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { generate } from 'selfsigned'
-import { afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { loadConfig, type Overrides } from '#server/base/config.ts'
+import { makeSelfSigned } from '#server/transport/self-signed.ts'
 import { examineCertificate } from './doctor-certificate.ts'
 import { examineDns, type Resolver } from './doctor-dns.ts'
 import { examineClock, examineFileLimit, examineNode, examineStorage } from './doctor-machine.ts'
@@ -13,19 +13,9 @@ import type { Finding } from './finding.ts'
 
 const DAY_MS = 86_400_000
 let folder: string
-let pair: { readonly cert: string; readonly private: string }
+const pair = makeSelfSigned({ domain: 'example.org', notBeforeMs: Date.UTC(2026, 0, 1), notAfterMs: Date.UTC(2026, 3, 1) })
 const closers: (() => Promise<void>)[] = []
 
-beforeAll(async () => {
-  const notBeforeDate = new Date(Date.UTC(2026, 0, 1))
-  const notAfterDate = new Date(Date.UTC(2026, 3, 1))
-  pair = await generate([{ name: 'commonName', value: 'example.org' }], {
-    keyType: 'ec',
-    notBeforeDate,
-    notAfterDate,
-    extensions: [{ name: 'subjectAltName', altNames: [{ type: 2, value: 'example.org' }] }],
-  })
-})
 beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), 'waxwing-doctor-'))
 })
@@ -39,8 +29,8 @@ const config = (overrides: Overrides) => loadConfig({ overrides })
 const short = (findings: readonly Finding[]): readonly string[] => findings.map(({ kind, what }) => `${kind}: ${what}`)
 
 describe('the certificate', () => {
-  const withPair = (domain = 'example.org', key = pair.private) => {
-    writeFileSync(join(folder, 'cert.pem'), pair.cert)
+  const withPair = (domain = 'example.org', key = pair.key) => {
+    writeFileSync(join(folder, 'cert.pem'), pair.certificate)
     writeFileSync(join(folder, 'key.pem'), key, { mode: 0o600 })
     return config({ domain, tls: { certificate: join(folder, 'cert.pem'), key: join(folder, 'key.pem') } })
   }
@@ -66,9 +56,9 @@ describe('the certificate', () => {
     )
   })
 
-  test('must belong to its key, which is nobody else’s to read', async () => {
-    const other = await generate([{ name: 'commonName', value: 'x' }], { keyType: 'ec' })
-    const mismatched = withPair('example.org', other.private)
+  test('must belong to its key, which is nobody else’s to read', () => {
+    const other = makeSelfSigned({ domain: 'example.org', notBeforeMs: 0, notAfterMs: DAY_MS })
+    const mismatched = withPair('example.org', other.key)
     chmodSync(join(folder, 'key.pem'), 0o644)
     expect(short(examineCertificate(mismatched, Date.UTC(2026, 1, 1)))).toEqual([
       `bad: ${folder}/key.pem is not the key of ${folder}/cert.pem`,

@@ -290,10 +290,28 @@ describe('serve', () => {
     expect(calls).toEqual([['status']])
   })
 
-  test('a second server on the same data folder is refused, and what was started is stopped', async () => {
+  test('a second server on the same data folder is refused, and nothing is started', async () => {
     await command(['serve', '--data', folder])
     const second = await command(['serve', '--data', folder])
-    expect(second).toMatchObject({ code: 1, err: [`A server runs on ${folder} already.`], happened: ['stopped'] })
+    expect(second).toMatchObject({ code: 1, err: [`A server runs on ${folder} already.`], started: [] })
+  })
+
+  test('what was started is stopped when the rest fails', async () => {
+    const refused = await command(withData('serve', '--dev', '--admin-password', 'x'), '', {
+      addAccount: () => Promise.reject(new OperationError('The password is too short.')),
+      listAccounts: async () => [],
+    })
+    expect(refused).toMatchObject({ code: 1, err: ['The password is too short.'], out: [], happened: ['stopped'] })
+    expect(existsSync(controlSocket(folder))).toBe(false)
+  })
+
+  test('starts without an invitation where no module makes them', async () => {
+    const { code, out } = await command(['serve', '--data', folder], '', {
+      status: async () => ({ version: '1', domain: 'localhost', isRunning: true, sessions: 0, accounts: 0 }),
+      createInvite: () => Promise.reject(new OperationError('this server makes no invitations.')),
+    })
+    expect(code).toBeUndefined()
+    expect(out.join('\n')).not.toContain('first invitation')
   })
 
   test('an uncaught exception ends it with 1', async () => {

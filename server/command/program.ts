@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { Command, InvalidArgumentError, Option } from 'commander'
 import { OperationError } from '#server/base/operations.ts'
+import { StorageError } from '#storage/storage-error.ts'
 import { addAccount, changePassword, deleteAccount, listAccounts, type SecretOptions, setDisabled } from './account.ts'
 import { check } from './check.ts'
 import { type ConfigurationOptions, configurationFile, dataOverride, EXIT_USAGE, readConfiguration } from './configuration.ts'
@@ -50,9 +51,9 @@ const isCommanderError = (error: unknown): error is Error & { readonly exitCode:
 
 const explain = (error: unknown): string => {
   if (!(error instanceof Error)) return String(error)
-  const address = 'port' in error && 'address' in error ? ` (${error.address}:${error.port})` : ''
+  if (error instanceof StorageError) return error.message
   // What the system refuses, the operator can mend; anything else is a bug, and its stack is what we need.
-  return 'syscall' in error ? `${error.message}${address}. \`waxwing doctor\` may know why.` : (error.stack ?? error.message)
+  return 'syscall' in error ? `${error.message}. \`waxwing doctor\` may know why.` : (error.stack ?? error.message)
 }
 
 /** The version in package.json. */

@@ -6,7 +6,7 @@ import type { Config, Overrides } from '#server/base/config.ts'
 import { createLog, type Logger } from '#server/base/log.ts'
 import type { Operations } from '#server/base/operations.ts'
 import { type ConfigurationOptions, configurationFile, dataOverride, EXIT_USAGE, readConfiguration } from './configuration.ts'
-import { controlSocket, serveControl } from './control.ts'
+import { connectControl, controlSocket, serveControl } from './control.ts'
 import type { RunningServer, ServerSeam } from './server-seam.ts'
 import { CommandError, type Terminal } from './terminal.ts'
 import { welcome } from './welcome.ts'
@@ -108,19 +108,20 @@ const start = async (
   log: Logger,
   options: ServeOptions,
 ): Promise<{ readonly server: RunningServer; stop(): Promise<void> }> => {
+  if ((await connectControl(controlSocket(config.data))) !== undefined)
+    throw new CommandError(`A server runs on ${config.data} already.`)
   const running = await server.startServer({ config, log, ...(options.dev === true ? { dev: { isDev: true } } : {}) })
-  try {
-    const control = await serveControl(controlSocket(config.data), running.operations)
-    if (options.adminPassword !== undefined) await ensureAdmin(running.operations, config.domain, options.adminPassword)
-    return {
-      server: running,
-      async stop() {
-        await control.close()
-        await running.stop()
-      },
-    }
-  } catch (error) {
+  let control: { close(): Promise<void> } | undefined
+  const stop = async (): Promise<void> => {
+    await control?.close()
     await running.stop()
+  }
+  try {
+    control = await serveControl(controlSocket(config.data), running.operations)
+    if (options.adminPassword !== undefined) await ensureAdmin(running.operations, config.domain, options.adminPassword)
+    return { server: running, stop }
+  } catch (error) {
+    await stop()
     throw error
   }
 }

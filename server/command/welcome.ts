@@ -1,4 +1,5 @@
 import { type Config, listenAddresses } from '#server/base/config.ts'
+import { OperationError, type Operations } from '#server/base/operations.ts'
 import { describeInvite } from './invite.ts'
 import type { RunningServer } from './server-seam.ts'
 
@@ -31,13 +32,23 @@ export const welcome = async (
     `    ${command} invite   (a link that lets someone make one)`,
   ]
   if (accounts === 0) {
-    const [link = '', ...rest] = describeInvite(await operations.createInvite({ kind: 'account' }))
-    lines.push('', '  Your first invitation', `    ${link}`, ...rest.map((line) => `    ${line}`))
+    const [link, ...rest] = await firstInvitation(operations)
+    if (link !== undefined) lines.push('', '  Your first invitation', `    ${link}`, ...rest.map((line) => `    ${line}`))
   }
   lines.push('', '  On disk', `    ${config.data}${isFirstRun ? '   (new)' : ''}`)
   if (caFile !== undefined) lines.push(`    ${caFile}   (clients must trust this: the certificate is self-made)`)
   lines.push('', `Something wrong? ${command} doctor. Stop with Ctrl-C.`, '')
   return lines
+}
+
+// A server whose modules make no invitations still starts.
+const firstInvitation = async (operations: Operations): Promise<readonly string[]> => {
+  try {
+    return describeInvite(await operations.createInvite({ kind: 'account' }))
+  } catch (error) {
+    if (error instanceof OperationError) return []
+    throw error
+  }
 }
 
 const bracketed = (address: string): string => (address.includes(':') ? `[${address}]` : address)
