@@ -70,12 +70,15 @@ const rows = [
   { folder: 'bench', ours: ['^stanzas/', '^conformance/'], outside: ['.*'], isTestToo: true },
 ]
 
+// A child is a process that a test starts and kills.
+const TEST = '\\.(test|child)\\.ts$'
+
 const OURS = '^(stanzas|storage|server|conformance|bench)/'
 
 const rowRules = rows.flatMap(({ folder, ours = [], outside = [], except = [], isTestToo = false }) => {
   const from = {
     path: folder.endsWith('.ts') ? `^${folder}$` : `^${folder}/`,
-    pathNot: [...except, ...(isTestToo ? [] : ['\\.test\\.ts$'])],
+    pathNot: [...except, ...(isTestToo ? [] : [TEST])],
   }
   const itself = folder.endsWith('.ts') ? [] : [`^${folder}/`]
   return [
@@ -114,21 +117,21 @@ export default {
       name: 'server/testing: for tests only',
       severity: 'error',
       comment: 'Only *.test.ts may import server/testing.',
-      from: { pathNot: ['\\.test\\.ts$', '^server/testing/'] },
+      from: { pathNot: [TEST, '^server/testing/'] },
       to: { path: '^server/testing/' },
     },
     {
       name: 'server/modules: the lead file only',
       severity: 'error',
       comment: 'A module may import another to name it in `needs`, never what is inside of it.',
-      from: { path: '^server/modules/([^/]+?)(?:/|\\.ts$)', pathNot: '\\.test\\.ts$' },
+      from: { path: '^server/modules/([^/]+?)(?:/|\\.ts$)', pathNot: TEST },
       to: { path: '^server/modules/[^/]+/', pathNot: ['^server/modules/([^/]+)/\\1\\.ts$', '^server/modules/$1/'] },
     },
     {
       name: 'storage: the way in',
       severity: 'error',
       comment: 'Only the composition root chooses a driver; everybody else names a shape.',
-      from: { path: '^server/', pathNot: ['\\.test\\.ts$', '^server/[^/]+\\.ts$', '^server/(testing|command)/'] },
+      from: { path: '^server/', pathNot: [TEST, '^server/[^/]+\\.ts$', '^server/(testing|command)/'] },
       to: { path: '^storage/', pathNot: '^storage/(shapes|storage-error)\\.ts$' },
     },
   ],

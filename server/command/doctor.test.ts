@@ -51,8 +51,8 @@ describe('the certificate', () => {
   })
 
   test('RFC 6125 §6.4.4: must name the domain among its alternative names', () => {
-    expect(short(examineCertificate(withPair('chat.example.org'), Date.UTC(2026, 1, 1)))).toContain(
-      'bad: the certificate is not for chat.example.org but for DNS:example.org',
+    expect(short(examineCertificate(withPair('verona.example'), Date.UTC(2026, 1, 1)))).toContainEqual(
+      expect.stringMatching(/^bad: the certificate is not for verona.example but for DNS:example.org/),
     )
   })
 
