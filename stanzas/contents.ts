@@ -10,8 +10,8 @@ import { malformed } from './xml-error.ts'
 const NO_BINDINGS: readonly Binding[] = []
 
 /**
- * What stands inside a stanza: a span of some text, and where its first-level children are in it. Copies of a stanza share it.
- * What was appended as wire text is only looked into when somebody asks.
+ * What stands inside a stanza: a span of some text, led by the `>` of the start tag, and where its first-level children are in it.
+ * Copies of a stanza share it. What was appended as wire text is only looked into when somebody asks.
  */
 export class Contents {
   readonly #source: Wire
@@ -41,26 +41,27 @@ export class Contents {
 
   /** The contents that these elements make. */
   static of(elements: readonly (Element | undefined)[]): Contents {
-    let text = ''
+    let text = '>'
     const children: Child[] = []
     for (const element of elements) {
       if (element === undefined) continue
-      const child = new Child(element.ns, element.name, text.length, text.length)
+      const child = new Child(element.ns, element.name, text.length - 1, text.length - 1)
       child.element = element
       text += serialize(element, NS_CLIENT)
-      child.innerEnd = text.length
-      child.end = text.length
+      child.innerEnd = text.length - 1
+      child.end = text.length - 1
       children.push(child)
     }
-    return new Contents(wire(text), 0, text.length, children)
+    return new Contents(wire(text), 1, text.length, children)
   }
 
   get length(): number {
     return this.#end - this.#start
   }
 
+  /** The content behind the `>` that it follows. */
   get wire(): Wire {
-    return wire(this.#source.slice(this.#start, this.#end))
+    return this.#slice(-1, this.length)
   }
 
   get payloads(): readonly Payload[] {
@@ -93,7 +94,7 @@ export class Contents {
   without<S>(drop: (payload: Payload, stanza: S) => boolean, stanza: S): Contents {
     const children = this.#read()
     let kept: Child[] | undefined
-    let text = ''
+    let text = '>'
     let copied = 0
     let dropped = 0
     for (let k = 0; k < children.length; k++) {
@@ -107,7 +108,7 @@ export class Contents {
     }
     if (kept === undefined) return this
     text += this.#slice(copied, this.length)
-    return new Contents(wire(text), 0, text.length, kept, this.#bindings)
+    return new Contents(wire(text), 1, text.length, kept, this.#bindings)
   }
 
   /** The contents with more at their end. */
@@ -115,7 +116,7 @@ export class Contents {
     const text =
       typeof more === 'string' ? more : Array.isArray(more) ? serializeAll(more) : serialize(more as Element, NS_CLIENT)
     if (text === '') return this
-    return new Contents(wire(this.wire + text), 0, this.length + text.length, this.#children, this.#bindings, this.#known)
+    return new Contents(wire(this.wire + text), 1, 1 + this.length + text.length, this.#children, this.#bindings, this.#known)
   }
 
   /** The same contents in another text that holds them at `start`. */

@@ -1,6 +1,6 @@
 import { Element, type Node } from './element.ts'
 import { NS_CLIENT, NS_XML } from './namespaces.ts'
-import { tag } from './start-tag.ts'
+import { ATTRIBUTE_SIZE, COLON_AT, DECLARES, END, tag, VALUE_END, VALUE_START } from './start-tag.ts'
 import { borrowTokenizer, NO_SCOPE, returnTokenizer, type Scope, type Sink, type Tokenizer, TRUSTED } from './tokenizer.ts'
 import { attributeText, cdataText, characterText, type Wire, wire } from './wire.ts'
 import { malformed } from './xml-error.ts'
@@ -66,10 +66,11 @@ class TreeSink implements Sink {
 
   #attributes(): Readonly<Record<string, string>> {
     const attrs: Record<string, string> = {}
-    for (let k = 0; k < tag.count; k++) {
-      if (tag.declares[k] === true) continue
-      const name = this.#attributeName(k)
-      const value = attributeText(this.#slice(tag.valueStarts[k] as number, tag.valueEnds[k] as number))
+    const numbers = tag.attributes
+    for (let at = 0; at < tag.count * ATTRIBUTE_SIZE; at += ATTRIBUTE_SIZE) {
+      if (numbers[at + DECLARES] === 1) continue
+      const name = this.#attributeName(at)
+      const value = attributeText(this.#slice(numbers[at + VALUE_START] as number, numbers[at + VALUE_END] as number))
       // Assigning this name would change the object's prototype.
       if (name === '__proto__')
         Object.defineProperty(attrs, name, { value, enumerable: true, configurable: true, writable: true })
@@ -78,11 +79,11 @@ class TreeSink implements Sink {
     return attrs
   }
 
-  #attributeName(k: number): string {
+  #attributeName(at: number): string {
     const tokenizer = this.#tokenizer
-    const start = tag.starts[k] as number
-    const colon = tag.colons[k] as number
-    const end = tag.ends[k] as number
+    const start = tag.attributes[at] as number
+    const end = tag.attributes[at + END] as number
+    const colon = tag.attributes[at + COLON_AT] as number
     if (colon === -1) return interned(tokenizer.bytes, start, end)
     const ns = tokenizer.resolve(start, colon)
     const name = interned(tokenizer.bytes, colon + 1, end)

@@ -3,6 +3,7 @@ import type { Element } from './element.ts'
 import { bytesOf, clientScope } from './element-reader.ts'
 import { type Address, addressOf } from './jid.ts'
 import type { Payload } from './payload.ts'
+import { ATTRIBUTE_SIZE, END, VALUE_END, VALUE_START } from './start-tag.ts'
 import { borrowTokenizer, returnTokenizer, type Tokenizer, TRUSTED } from './tokenizer.ts'
 import { attributeText, detach, escapeAttribute, toWire, type Wire, wire } from './wire.ts'
 import { malformed } from './xml-error.ts'
@@ -32,21 +33,28 @@ export interface StanzaAttributes {
   readonly lang?: string | undefined
 }
 
-/** A stanza's own attributes but its addresses: values as they stand on the wire with their quotes, `''` when there is none. */
+/** A stanza's own attributes but its addresses, as they stand on the wire with the white space before them; `''` when there is none. */
 interface Head {
   readonly id: Wire
   readonly type: Wire
   readonly typeText: string | undefined
   readonly lang: Wire
-  /** All other attributes, `xml:lang` and the declarations that payloads need among them, each led by white space. */
+  /** All others, `xml:lang` and the declarations that payloads need among them. */
   readonly others: Wire
 }
 
 const NONE = wire('')
 const NO_ATTRIBUTES: Head = { id: NONE, type: NONE, typeText: undefined, lang: NONE, others: NONE }
 
-const quoted = (text: string): Wire => wire(`'${escapeAttribute(text)}'`)
-const unquoted = (raw: Wire): string | undefined => (raw === '' ? undefined : attributeText(wire(raw.slice(1, -1))))
+const OPEN = { message: '<message', presence: '<presence', iq: '<iq' } as const
+const CLOSE = { message: '</message>', presence: '</presence>', iq: '</iq>' } as const
+
+const attribute = (name: string, value: string | undefined): Wire =>
+  value === undefined ? NONE : wire(` ${name}='${escapeAttribute(value)}'`)
+
+/** The value of a whole attribute: what stands between its first quote and its last character, the same quote. */
+const decoded = (raw: Wire): string | undefined =>
+  raw === '' ? undefined : attributeText(wire(raw.slice(raw.indexOf(raw.charAt(raw.length - 1)) + 1, -1)))
 
 /** An address attribute as it came may hold one kind of quote. */
 const rawAddress = (name: string, raw: Wire): string => (raw.includes("'") ? ` ${name}="${raw}"` : ` ${name}='${raw}'`)
@@ -101,7 +109,7 @@ export class Stanza {
   }
 
   get id(): string | undefined {
-    return unquoted(this.#head.id)
+    return decoded(this.#head.id)
   }
 
   get type(): string | undefined {
@@ -109,7 +117,7 @@ export class Stanza {
   }
 
   get lang(): string | undefined {
-    return unquoted(this.#head.lang)
+    return decoded(this.#head.lang)
   }
 
   /** The prepared address; `undefined` when there is none or it is malformed. */
@@ -194,8 +202,9 @@ export class Stanza {
 
   /** The same stanza in a text of its own, for whoever keeps it longer than a turn of the loop. */
   detach(): Stanza {
-    const source = detach(this.wire)
-    const end = this.#contents.length === 0 ? source.length : source.length - `</${this.kind}>`.length
+    // Not `wire`, which may be the text as it came, with white space in its end tag.
+    const source = detach(wire(this.#encodeStart('') + this.#encodeRest()))
+    const end = this.#contents.length === 0 ? source.length : source.length - CLOSE[this.kind].length
     const head = this.#head
     const own: Head = {
       ...head,
@@ -214,7 +223,8 @@ export class Stanza {
   }
 
   #encodeStart(declaration: string): string {
-    let text = `<${this.kind}${declaration}`
+    let text: string = OPEN[this.kind]
+    if (declaration !== '') text += declaration
     if (this.#fromRaw !== undefined) text += rawAddress('from', this.#fromRaw)
     else if (this.#from) text += ` from='${this.#from.wire}'`
     if (this.#toRaw !== undefined) text += rawAddress('to', this.#toRaw)
@@ -225,12 +235,8 @@ export class Stanza {
   #encodeRest(): Wire {
     if (this.#rest !== undefined) return this.#rest
     const { id, type, others } = this.#head
-    let text = ''
-    if (id !== '') text += ` id=${id}`
-    if (type !== '') text += ` type=${type}`
-    text += others
-    text += this.#contents.length === 0 ? '/>' : `>${this.#contents.wire}</${this.kind}>`
-    this.#rest = wire(text)
+    const contents = this.#contents
+    this.#rest = wire(id + type + others + (contents.length === 0 ? '/>' : contents.wire + CLOSE[this.kind]))
     return this.#rest
   }
 }
@@ -249,11 +255,11 @@ class Attributes implements Head {
 
   constructor(tokenizer: Tokenizer, source: Wire) {
     const { attributes, bytes, base } = tokenizer
-    for (let k = 0; k < attributes.length; k += 4) {
-      const start = attributes[k] as number
-      const valueStart = attributes[k + 2] as number
-      const valueEnd = attributes[k + 3] as number
-      switch (interned(bytes, base + start, base + (attributes[k + 1] as number))) {
+    for (let at = 0; at < tokenizer.attributesLength; at += ATTRIBUTE_SIZE) {
+      const start = attributes[at] as number
+      const valueStart = attributes[at + VALUE_START] as number
+      const valueEnd = attributes[at + VALUE_END] as number
+      switch (interned(bytes, base + start, base + (attributes[at + END] as number))) {
         case 'to':
           this.to = wire(source.slice(valueStart, valueEnd))
           break
@@ -261,18 +267,18 @@ class Attributes implements Head {
           this.from = wire(source.slice(valueStart, valueEnd))
           break
         case 'id':
-          this.id = wire(source.slice(valueStart - 1, valueEnd + 1))
+          this.id = wire(source.slice(start - 1, valueEnd + 1))
           break
         case 'type':
-          this.type = wire(source.slice(valueStart - 1, valueEnd + 1))
+          this.type = wire(source.slice(start - 1, valueEnd + 1))
           this.typeText = interned(bytes, base + valueStart, base + valueEnd)
           break
         case 'xmlns':
           this.differs = true
           break
         case 'xml:lang':
-          this.lang = wire(source.slice(valueStart - 1, valueEnd + 1))
-          this.others = wire(this.others + source.slice(start - 1, valueEnd + 1))
+          this.lang = wire(source.slice(start - 1, valueEnd + 1))
+          this.others = wire(this.others + this.lang)
           break
         default:
           this.others = wire(this.others + source.slice(start - 1, valueEnd + 1))
@@ -282,27 +288,23 @@ class Attributes implements Head {
 
   /** Declares a prefix that stands for itself no longer once the stanza leaves its stream. */
   declare(prefix: string, uri: string): void {
-    this.others = wire(`${this.others} xmlns:${toWire(prefix)}=${quoted(uri)}`)
+    this.others = wire(this.others + attribute(`xmlns:${toWire(prefix)}`, uri))
     this.differs = true
   }
 }
 
 const withLang = (lang: string): Head => {
-  const value = quoted(lang)
-  return { ...NO_ATTRIBUTES, lang: value, others: wire(` xml:lang=${value}`) }
+  const whole = attribute('xml:lang', lang)
+  return { ...NO_ATTRIBUTES, lang: whole, others: whole }
 }
 
-const revised = (head: Head, change: Restamp): Head => {
-  const id = 'id' in change ? change.id : undefined
-  const type = 'type' in change ? change.type : head.typeText
-  return {
-    id: 'id' in change ? (id === undefined ? NONE : quoted(id)) : head.id,
-    type: 'type' in change ? (type === undefined ? NONE : quoted(type)) : head.type,
-    typeText: type,
-    lang: head.lang,
-    others: head.others,
-  }
-}
+const revised = (head: Head, change: Restamp): Head => ({
+  id: 'id' in change ? attribute('id', change.id) : head.id,
+  type: 'type' in change ? attribute('type', change.type) : head.type,
+  typeText: 'type' in change ? change.type : head.typeText,
+  lang: head.lang,
+  others: head.others,
+})
 
 /** A stanza that the server makes itself; it is written once and never read again. */
 export const stanza = (kind: StanzaKind, attrs: StanzaAttributes, ...children: readonly (Element | undefined)[]): Stanza =>

@@ -1,6 +1,11 @@
 import { readReference, readSequence } from './xml-chars.ts'
 import { malformed, XmlError } from './xml-error.ts'
-import { CLASS, checkForeignName, NAME, NAME_START, SPACE, sameBytes, VALUE } from './xml-names.ts'
+import { CLASS, checkForeignName, NAME, NAME_START, SPACE, sameBytes, skip, VALUE } from './xml-names.ts'
+
+/** V8 folds a module's own constants into loops, but fetches imported ones for every byte. */
+const classes = CLASS
+const NAME_BYTE = NAME
+const SPACE_BYTE = SPACE
 
 const QUOTE = 0x22
 const AMPERSAND = 0x26
@@ -13,6 +18,9 @@ const GREATER_THAN = 0x3e
 /** Pairs are compared one by one up to this many attributes; with more, a peer could make that expensive. */
 const FEW_ATTRIBUTES = 12
 
+/** How many numbers `StartTag.attributes` holds for each. */
+export const ATTRIBUTE_SIZE = 6
+
 /** What the start tag that was read last says. Offsets are into the bytes it was read from; it is valid until the next tag is read. */
 class StartTag {
   nameStart = 0
@@ -22,15 +30,19 @@ class StartTag {
   isEmpty = false
   hasDeclarations = false
   hasPrefixes = false
+  /** How many attributes there are. */
   count = 0
-  readonly starts: number[] = []
-  readonly ends: number[] = []
-  readonly colons: number[] = []
-  readonly valueStarts: number[] = []
-  readonly valueEnds: number[] = []
-  /** Whether the attribute is `xmlns` or `xmlns:…`. */
-  readonly declares: boolean[] = []
+  /** `ATTRIBUTE_SIZE` numbers for each attribute, at the places below. */
+  attributes = new Int32Array(64 * ATTRIBUTE_SIZE)
 }
+
+/** Where an attribute's numbers stand: name, colon or -1, value between its quotes, and 1 when it is `xmlns` or `xmlns:…`. */
+export const START = 0
+export const END = 1
+export const COLON_AT = 2
+export const VALUE_START = 3
+export const VALUE_END = 4
+export const DECLARES = 5
 
 /** Shared by all readers: nobody else runs between reading a tag and using it. */
 export const tag = new StartTag()
@@ -46,10 +58,10 @@ const readName = (bytes: Buffer, from: number, end: number): number => {
     if (p === end) return -1
     const partStart = p
     let isForeign = (bytes[p] as number) >= 0x80
-    if (!isForeign && ((CLASS[bytes[p] as number] as number) & NAME_START) === 0) malformed('a name must begin here')
+    if (!isForeign && ((classes[bytes[p] as number] as number) & NAME_START) === 0) malformed('a name must begin here')
     for (p++; p < end; p++) {
       const c = bytes[p] as number
-      if (((CLASS[c] as number) & NAME) !== 0) continue
+      if (((classes[c] as number) & NAME_BYTE) !== 0) continue
       if (c < 0x80) break
       isForeign = true
     }
@@ -64,7 +76,7 @@ const readName = (bytes: Buffer, from: number, end: number): number => {
 
 const skipSpace = (bytes: Buffer, from: number, end: number): number => {
   let p = from
-  while (p < end && ((CLASS[bytes[p] as number] as number) & SPACE) !== 0) p++
+  while (p < end && ((classes[bytes[p] as number] as number) & SPACE_BYTE) !== 0) p++
   return p
 }
 
@@ -88,7 +100,7 @@ const readParts = (bytes: Buffer, from: number, end: number, maxAttributes: numb
   for (;;) {
     if (p === end) return -1
     let c = bytes[p] as number
-    if (((CLASS[c] as number) & SPACE) !== 0) {
+    if (((classes[c] as number) & SPACE_BYTE) !== 0) {
       p = skipSpace(bytes, p + 1, end)
       if (p === end) return -1
       c = bytes[p] as number
@@ -129,13 +141,16 @@ const readAttribute = (bytes: Buffer, start: number, end: number, maxAttributes:
   const valueEnd = readValue(bytes, valueStart, end, quote)
   if (valueEnd === -1) return -1
 
-  tag.starts[index] = start
-  tag.ends[index] = nameEnd
-  tag.colons[index] = colon
-  tag.valueStarts[index] = valueStart
-  tag.valueEnds[index] = valueEnd
+  const at = index * ATTRIBUTE_SIZE
+  if (at === tag.attributes.length) grow()
+  const { attributes } = tag
   const declares = isDeclaration(bytes, start, nameEnd, colon)
-  tag.declares[index] = declares
+  attributes[at] = start
+  attributes[at + END] = nameEnd
+  attributes[at + COLON_AT] = colon
+  attributes[at + VALUE_START] = valueStart
+  attributes[at + VALUE_END] = valueEnd
+  attributes[at + DECLARES] = declares ? 1 : 0
   if (declares) tag.hasDeclarations = true
   else if (colon !== -1) tag.hasPrefixes = true
   tag.count = index + 1
@@ -147,7 +162,7 @@ const readAttribute = (bytes: Buffer, start: number, end: number, maxAttributes:
 const readValue = (bytes: Buffer, from: number, end: number, quote: number): number => {
   let p = from
   for (;;) {
-    while (p < end && ((CLASS[bytes[p] as number] as number) & VALUE) !== 0) p++
+    p = skip(bytes, p, end, VALUE)
     if (p === end) return -1
     const c = bytes[p] as number
     if (c === quote) return p
@@ -167,19 +182,29 @@ const isDeclaration = (bytes: Buffer, start: number, end: number, colon: number)
   bytes[start + 3] === 0x6e &&
   bytes[start + 4] === 0x73
 
+const grow = (): void => {
+  const larger = new Int32Array(2 * tag.attributes.length)
+  larger.set(tag.attributes)
+  tag.attributes = larger
+}
+
 /** XML 1.0 §3.1: no attribute name appears twice in a tag. */
 const checkIsNew = (bytes: Buffer, index: number): void => {
-  const start = tag.starts[index] as number
-  const length = (tag.ends[index] as number) - start
-  for (let k = 0; k < index; k++) {
-    const other = tag.starts[k] as number
-    if ((tag.ends[k] as number) - other === length && sameBytes(bytes, other, start, length))
+  const { attributes } = tag
+  const last = index * ATTRIBUTE_SIZE
+  const start = attributes[last] as number
+  const length = (attributes[last + END] as number) - start
+  for (let at = 0; at < last; at += ATTRIBUTE_SIZE) {
+    const other = attributes[at] as number
+    if ((attributes[at + END] as number) - other === length && sameBytes(bytes, other, start, length))
       malformed('an attribute appears twice')
   }
 }
 
 const checkAllDiffer = (bytes: Buffer): void => {
   const names = new Set<string>()
-  for (let k = 0; k < tag.count; k++) names.add(bytes.toString('latin1', tag.starts[k], tag.ends[k]))
+  for (let at = 0; at < tag.count * ATTRIBUTE_SIZE; at += ATTRIBUTE_SIZE) {
+    names.add(bytes.toString('latin1', tag.attributes[at], tag.attributes[at + END]))
+  }
   if (names.size < tag.count) malformed('an attribute appears twice')
 }

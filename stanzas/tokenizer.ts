@@ -1,6 +1,7 @@
+import { keepTag, knownIsEmpty, knownLength, knownName, knownNameLength, knownNs, recallTag } from './known-tags.ts'
 import { NS_CLIENT, NS_XML } from './namespaces.ts'
 import { Child } from './payload.ts'
-import { readStartTag, tag } from './start-tag.ts'
+import { ATTRIBUTE_SIZE, COLON_AT, DECLARES, END, readStartTag, tag, VALUE_END, VALUE_START } from './start-tag.ts'
 import { readCdata, readText, stoppedAt } from './xml-chars.ts'
 import { malformed, restricted, XmlError } from './xml-error.ts'
 import { CLASS, interned, SPACE, sameBytes } from './xml-names.ts'
@@ -53,6 +54,7 @@ export interface Sink {
 
 const NS_XMLNS = 'http://www.w3.org/2000/xmlns/'
 const NONE = Buffer.alloc(0)
+const NO_CHILDREN: Child[] = []
 const CDATA_START = Buffer.from('<![CDATA[')
 const SLASH = 0x2f
 const LESS_THAN = 0x3c
@@ -77,7 +79,8 @@ export class Tokenizer {
   /** Where the first-level element's content begins and ends, and its attributes' names and values, counted from `base`. */
   innerStart = 0
   innerEnd = 0
-  readonly attributes: number[] = []
+  attributes = new Int32Array(16 * ATTRIBUTE_SIZE)
+  attributesLength = 0
   /** Bindings of the scope that the element uses. */
   inherited: Binding[] = []
   /** Bindings that the first-level element declares. */
@@ -104,10 +107,18 @@ export class Tokenizer {
     this.#sink = sink
     this.#inCdata = false
     this.#defaults[0] = scope.ns
-    this.#bindings.length = 0
-    this.#bindingDepths.length = 0
+    if (this.#bindings.length > 0) this.#forget()
     if (this.inherited.length > 0) this.inherited = []
     if (this.declared.length > 0) this.declared = []
+  }
+
+  /** Lets go of all that was read. */
+  release(): void {
+    this.bytes = NONE
+    this.depth = 0
+    this.scope = NO_SCOPE
+    this.children = NO_CHILDREN
+    this.#sink = undefined
   }
 
   /** Reads the element to its end; `false` when the bytes end first. */
@@ -155,6 +166,10 @@ export class Tokenizer {
   }
 
   #startTag(start: number): number {
+    if (this.depth === 1 && this.#sink === undefined && this.clientName !== '' && this.limits.maxAttributes > 0) {
+      const slot = recallTag(this.bytes, start, this.end)
+      if (slot !== -1) return this.#knownTag(start, slot)
+    }
     const after = readStartTag(this.bytes, start, this.end, this.limits.maxAttributes)
     if (after === -1) return -1
     const depth = this.depth + 1
@@ -172,10 +187,7 @@ export class Tokenizer {
     if (depth === 1 && this.#bindings.length > 0) this.declared = this.#bindings.slice()
     if (this.#sink !== undefined) this.#sink.open(ns, this)
     else if (depth === 1) this.#first(ns, after)
-    else if (depth === 2 && this.clientName !== '') {
-      const name = interned(this.bytes, tag.colon === -1 ? tag.nameStart : tag.colon + 1, tag.nameEnd)
-      this.children.push(new Child(ns, name, start - this.base - this.innerStart, after - this.base - this.innerStart))
-    }
+    else if (depth === 2 && this.clientName !== '') this.#child(ns, start, after)
     if (tag.isEmpty) this.#close(after, after)
     return after
   }
@@ -186,12 +198,34 @@ export class Tokenizer {
     if (ns !== NS_CLIENT || tag.colon !== -1) return
     this.clientName = interned(this.bytes, tag.nameStart, tag.nameEnd)
     this.children = []
-    const places = this.attributes
-    places.length = 0
-    for (let k = 0; k < tag.count; k++) {
-      places.push((tag.starts[k] as number) - this.base, (tag.ends[k] as number) - this.base)
-      places.push((tag.valueStarts[k] as number) - this.base, (tag.valueEnds[k] as number) - this.base)
-    }
+    const numbers = tag.count * ATTRIBUTE_SIZE
+    if (numbers > this.attributes.length) this.attributes = new Int32Array(2 * numbers)
+    this.attributesLength = numbers
+    for (let at = 0; at < numbers; at++) this.attributes[at] = (tag.attributes[at] as number) - this.base
+  }
+
+  /** Lists a child of a stanza. */
+  #child(ns: string, start: number, after: number): void {
+    const content = this.base + this.innerStart
+    const name = interned(this.bytes, tag.colon === -1 ? tag.nameStart : tag.colon + 1, tag.nameEnd)
+    this.children.push(new Child(ns, name, start - content, after - content))
+    if (tag.colon !== -1 || tag.count > 1 || (tag.count === 1 && !declaresDefault())) return
+    keepTag(this.bytes, start, after, tag.nameEnd - tag.nameStart, name, tag.count === 1 ? ns : undefined, tag.isEmpty)
+  }
+
+  /** Opens a child of a stanza by a tag that was read before. */
+  #knownTag(start: number, slot: number): number {
+    if (this.limits.maxDepth < 2) throw new XmlError('policy-violation', 'elements are nested too deeply')
+    const content = this.base + this.innerStart
+    const after = start + knownLength(slot)
+    const ns = knownNs(slot) ?? (this.#defaults[1] as string)
+    this.depth = 2
+    this.#nameStarts[2] = start + 1 - this.base
+    this.#nameLengths[2] = knownNameLength(slot)
+    this.#defaults[2] = ns
+    this.children.push(new Child(ns, knownName(slot), start - content, after - content))
+    if (knownIsEmpty(slot)) this.#close(after, after)
+    return after
   }
 
   #endTag(start: number): number {
@@ -212,10 +246,7 @@ export class Tokenizer {
 
   #close(innerEnd: number, end: number): void {
     const depth = this.depth
-    while (this.#bindingDepths.length > 0 && this.#bindingDepths[this.#bindingDepths.length - 1] === depth) {
-      this.#bindingDepths.pop()
-      this.#bindings.pop()
-    }
+    if (this.#bindings.length > 0) this.#leave(depth)
     if (this.#sink !== undefined) this.#sink.close()
     else if (depth === 1) this.innerEnd = innerEnd - this.base
     else if (depth === 2 && this.clientName !== '') {
@@ -224,6 +255,19 @@ export class Tokenizer {
       child.end = end - this.base - this.innerStart
     }
     this.depth = depth - 1
+  }
+
+  /** Takes back the bindings of an element that ends. */
+  #leave(depth: number): void {
+    while (this.#bindingDepths[this.#bindingDepths.length - 1] === depth) {
+      this.#bindingDepths.pop()
+      this.#bindings.pop()
+    }
+  }
+
+  #forget(): void {
+    this.#bindingDepths.length = 0
+    this.#bindings.length = 0
   }
 
   #startCdata(start: number): number {
@@ -248,10 +292,11 @@ export class Tokenizer {
   /** Takes the tag's namespace declarations in; returns the default namespace that results. */
   #declare(outer: string): string {
     let ns = outer
-    for (let k = 0; k < tag.count; k++) {
-      if (tag.declares[k] !== true) continue
-      const uri = interned(this.bytes, tag.valueStarts[k] as number, tag.valueEnds[k] as number)
-      const colon = tag.colons[k] as number
+    const numbers = tag.attributes
+    for (let at = 0; at < tag.count * ATTRIBUTE_SIZE; at += ATTRIBUTE_SIZE) {
+      if (numbers[at + DECLARES] === 0) continue
+      const uri = interned(this.bytes, numbers[at + VALUE_START] as number, numbers[at + VALUE_END] as number)
+      const colon = numbers[at + COLON_AT] as number
       // Namespaces in XML §3: nobody may bind these two, and only `xml` may name the first.
       if (uri === NS_XMLNS) malformed('this namespace may not be declared')
       if (colon === -1) {
@@ -259,7 +304,7 @@ export class Tokenizer {
         ns = uri
         continue
       }
-      const prefix = interned(this.bytes, colon + 1, tag.ends[k] as number)
+      const prefix = interned(this.bytes, colon + 1, numbers[at + END] as number)
       if (uri === '' || prefix === 'xmlns' || (prefix === 'xml') !== (uri === NS_XML))
         malformed('this prefix may not be declared so')
       this.#bindings.push({ prefix, uri })
@@ -289,18 +334,22 @@ export class Tokenizer {
   #checkPrefixes(): void {
     const bytes = this.bytes
     let seen: string[] | undefined
-    for (let k = 0; k < tag.count; k++) {
-      const colon = tag.colons[k] as number
-      if (colon === -1 || tag.declares[k] === true) continue
-      const ns = this.resolve(tag.starts[k] as number, colon)
+    const numbers = tag.attributes
+    for (let at = 0; at < tag.count * ATTRIBUTE_SIZE; at += ATTRIBUTE_SIZE) {
+      const colon = numbers[at + COLON_AT] as number
+      if (colon === -1 || numbers[at + DECLARES] === 1) continue
+      const ns = this.resolve(numbers[at] as number, colon)
       if (ns === NS_XML) continue
-      const name = `{${ns}}${bytes.toString('latin1', colon + 1, tag.ends[k])}`
+      const name = `{${ns}}${bytes.toString('latin1', colon + 1, numbers[at + END])}`
       if (seen?.includes(name) === true) malformed('an attribute appears twice')
       if (seen === undefined) seen = [name]
       else seen.push(name)
     }
   }
 }
+
+/** Whether the tag's first attribute is `xmlns`. */
+const declaresDefault = (): boolean => tag.attributes[DECLARES] === 1 && tag.attributes[COLON_AT] === -1
 
 const sameBytesAs = (bytes: Buffer, start: number, expected: Buffer, length: number): boolean => {
   for (let k = 0; k < length; k++) if (bytes[start + k] !== expected[k]) return false
@@ -316,9 +365,6 @@ export const borrowTokenizer = (): Tokenizer => idle.pop() ?? new Tokenizer()
 
 /** Takes a tokenizer back, which then holds nothing of what it read. */
 export const returnTokenizer = (tokenizer: Tokenizer): void => {
-  tokenizer.begin(NONE, 0, 0, NO_SCOPE, TRUSTED)
-  tokenizer.children = NO_CHILDREN
+  tokenizer.release()
   if (idle.length < MAX_IDLE) idle.push(tokenizer)
 }
-
-const NO_CHILDREN: Child[] = []

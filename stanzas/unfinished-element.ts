@@ -4,6 +4,7 @@ const QUOTE = 0x22
 const APOSTROPHE = 0x27
 const LESS_THAN = 0x3c
 const GREATER_THAN = 0x3e
+const QUESTION = 0x3f
 
 /** A token of fewer bytes is simply read again with each chunk. */
 const SHORT_BYTES = 16
@@ -63,7 +64,8 @@ export class UnfinishedElement {
     const { pos } = this.tokenizer
     const tokenLength = this.length - pos
     this.#searched = 0
-    if (tokenLength < SHORT_BYTES || this.#buffer[pos] !== LESS_THAN) return
+    // An XML declaration may not be long.
+    if (tokenLength < SHORT_BYTES || this.#buffer[pos] !== LESS_THAN || this.#buffer[pos + 1] === QUESTION) return
     this.#searched = pos + 1
     this.#quote = 0
     this.#tryAgainAt = pos + 2 * tokenLength

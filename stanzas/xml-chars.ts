@@ -1,5 +1,5 @@
 import { malformed, restricted, XmlError } from './xml-error.ts'
-import { CDATA, CLASS, TEXT } from './xml-names.ts'
+import { CDATA, skip, TEXT } from './xml-names.ts'
 
 /*
  * Characters as they stand in a document, below tags. Every function reads `bytes` from `p`, never at or behind `end`, and returns where it got to:
@@ -93,7 +93,7 @@ export let stoppedAt = 0
 export const readText = (bytes: Buffer, from: number, end: number): number => {
   let p = from
   for (;;) {
-    while (p < end && ((CLASS[bytes[p] as number] as number) & TEXT) !== 0) p++
+    p = skip(bytes, p, end, TEXT)
     const c = bytes[p] as number
     let next = -1
     if (p === end) next = -1
@@ -123,7 +123,7 @@ const readBracket = (bytes: Buffer, p: number, end: number): number => {
 export const readCdata = (bytes: Buffer, from: number, end: number): number => {
   let p = from
   for (;;) {
-    while (p < end && ((CLASS[bytes[p] as number] as number) & CDATA) !== 0) p++
+    p = skip(bytes, p, end, CDATA)
     const c = bytes[p] as number
     let next = -1
     if (p === end) next = -1

@@ -130,6 +130,7 @@ export class XmlStream {
     if (tokenizer.depth === 0 && !this.#skipSpace(tokenizer, end)) return false
     // RFC 6120 §13.12: no more is looked at, nor kept, than one element may have.
     const limit = tokenizer.base + this.limits.maxStanzaBytes
+    if (tokenizer.pos > limit) throw new XmlError('policy-violation', 'the element is too large')
     tokenizer.end = Math.min(end, limit)
     if (tokenizer.depth > 0 ? this.#readElement(tokenizer) : this.#readItem(tokenizer)) return true
     if (tokenizer.end === limit) throw new XmlError('policy-violation', 'the element is too large')
