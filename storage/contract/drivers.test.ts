@@ -7,7 +7,7 @@ import { accountsContract } from './accounts.ts'
 import { documentsContract } from './documents.ts'
 import { expiringContract } from './expiring.ts'
 import { logContract } from './log.ts'
-import type { Subject } from './subject.ts'
+import { SMALL_PACE, type Subject } from './subject.ts'
 
 const memory: Subject = {
   name: 'memory',
@@ -24,13 +24,12 @@ const sqlite: Subject = {
   },
 }
 
-/** The same with indexes filled after every few entries, so that small tests cross every seam between memory and disk. */
 const sqliteIndexing: Subject = {
   name: 'sqlite, always indexing',
   isPersistent: true,
   async place({ nowMs }) {
     const folder = await mkdtemp(join(tmpdir(), 'waxwing-sqlite-'))
-    const open = () => SqliteDriver.open({ folder, durability: 'relaxed', entriesPerPass: 3, nowMs })
+    const open = () => SqliteDriver.open({ folder, durability: 'relaxed', pace: SMALL_PACE, nowMs })
     return { open, remove: () => rm(folder, { recursive: true }) }
   },
 }

@@ -86,6 +86,9 @@ export const append = (log: Log, record: LogRecord): Promise<void> =>
 
 export const idsOf = (entries: readonly { readonly id: LogId }[]): readonly LogId[] => entries.map(({ id }) => id)
 
+/** Indexes filled after every few entries, a little at a time, so that small tests cross every seam between memory and disk. */
+export const SMALL_PACE = { entriesPerPass: 5, marksPerPass: 3, ownersPerSlice: 1, entriesPerSlice: 100, marksPerSlice: 1 }
+
 /** Keys that a careless store would mix up, cut or misread. */
 export const hostileKeys: readonly string[] = [
   '',

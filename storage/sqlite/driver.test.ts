@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import Sqlite from 'better-sqlite3'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import type { Wire } from '#stanzas/wire.ts'
-import { append, idsOf, jid, juliet, message, place, romeo } from '../contract/subject.ts'
+import { append, idsOf, jid, juliet, message, place, romeo, SMALL_PACE } from '../contract/subject.ts'
 import { StorageError } from '../storage-error.ts'
 import { databasePath } from './database.ts'
 import { SqliteDriver } from './driver.ts'
@@ -26,7 +26,9 @@ afterEach(async () => {
 })
 
 test('indexing in slices hides nothing while appends and marks go on', async () => {
-  const { log } = await open({ entriesPerPass: 2000 })
+  const { log } = await open({
+    pace: { entriesPerPass: 2000, marksPerPass: 500, ownersPerSlice: 50, entriesPerSlice: 500, marksPerSlice: 50 },
+  })
   const owners = Array.from({ length: 1500 }, (_, index) => jid(`a${index}@verona.example`))
   const waits: Promise<void>[] = []
   for (let id = 1; id <= 6000; id += 1) {
@@ -137,7 +139,7 @@ test('closing keeps what was queued, refuses what comes after, and may be called
 })
 
 test('an owner with much is deleted at once and cleaned up behind, also by the next process', async () => {
-  const first = await open({ entriesPerPass: 500 })
+  const first = await open({ pace: { ...SMALL_PACE, entriesPerPass: 500 } })
   const waits: Promise<void>[] = []
   for (let id = 1; id <= 3000; id += 1) waits.push(append(first.log, message(id)))
   await Promise.all(waits)

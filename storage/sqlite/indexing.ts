@@ -6,13 +6,25 @@ import { Meta } from './meta.ts'
 import type { IndexEntry, PlaceIndex } from './place-index.ts'
 import { Tail } from './tail.ts'
 
-/** A pass begins with so many entries or marks: the more, the more of an owner's lie together; a start reads as many back. */
-const ENTRIES_PER_PASS = 40_000
-const MARKS_PER_PASS = 20_000
-/** What one slice takes: some 5 ms. */
-const OWNERS_PER_SLICE = 400
-const ENTRIES_PER_SLICE = 4000
-const MARKS_PER_SLICE = 2000
+/** When a pass begins, and how much of it is done at once. Tests make all of it small. */
+export interface Pace {
+  /** The more, the more of an owner's entries lie together; a start after a crash reads as many back. */
+  readonly entriesPerPass: number
+  readonly marksPerPass: number
+  /** What one slice takes holds up the next commit. */
+  readonly ownersPerSlice: number
+  readonly entriesPerSlice: number
+  readonly marksPerSlice: number
+}
+
+/** Slices of some 5 ms. */
+const USUAL_PACE: Pace = {
+  entriesPerPass: 40_000,
+  marksPerPass: 20_000,
+  ownersPerSlice: 400,
+  entriesPerSlice: 4000,
+  marksPerSlice: 2000,
+}
 
 /**
  * Writes what is in memory about the log to the indexes on disk, in slices between commits, each its own transaction. A pass takes the tail and the marks
@@ -26,9 +38,9 @@ export class Indexing {
   readonly #cleared: ClearedRows
   readonly #addPending
   readonly #deletePending
-  readonly #entriesPerPass: number
+  readonly #pace: Pace
 
-  constructor(db: Database, store: LogStore, index: PlaceIndex, options: { readonly entriesPerPass?: number } = {}) {
+  constructor(db: Database, store: LogStore, index: PlaceIndex, pace: Pace = USUAL_PACE) {
     this.#db = db
     this.#store = store
     this.#index = index
@@ -36,13 +48,13 @@ export class Indexing {
     this.#cleared = new ClearedRows(db)
     this.#addPending = db.prepare('INSERT INTO pending (owner, id) VALUES (?, ?)')
     this.#deletePending = db.prepare('DELETE FROM pending WHERE owner = ? AND id = ?')
-    this.#entriesPerPass = options.entriesPerPass ?? ENTRIES_PER_PASS
+    this.#pace = pace
   }
 
   /** Whether there is a slice's work. */
   get isDue(): boolean {
     const { pass, active, marks } = this.#store.state
-    return pass !== undefined || active.length >= this.#entriesPerPass || marks.size >= MARKS_PER_PASS
+    return pass !== undefined || active.length >= this.#pace.entriesPerPass || marks.size >= this.#pace.marksPerPass
   }
 
   /** Whether anything in memory is not on disk. */
@@ -60,7 +72,7 @@ export class Indexing {
     if (isDone) {
       this.#cleared.dropTo(this.#meta.get('cleared-to'))
       this.#meta.set('indexed-to', this.#meta.get('indexing-to'))
-    } else {
+    } else if (owner > pass.nextOwner) {
       this.#meta.set('indexed-owner', pass.owners[owner - 1] ?? 0)
     }
     this.#db.exec('COMMIT')
@@ -84,7 +96,7 @@ export class Indexing {
   }
 
   #sliceOfMarks({ sortedMarks, nextMark }: Pass): number {
-    const end = Math.min(nextMark + MARKS_PER_SLICE, sortedMarks.length)
+    const end = Math.min(nextMark + this.#pace.marksPerSlice, sortedMarks.length)
     for (const [owner, id] of sortedMarks.slice(nextMark, end)) this.#deletePending.run(owner, id)
     return end
   }
@@ -93,7 +105,7 @@ export class Indexing {
     if (nextMark < sortedMarks.length) return nextOwner
     let entries = 0
     let next = nextOwner
-    while (next < owners.length && next - nextOwner < OWNERS_PER_SLICE && entries < ENTRIES_PER_SLICE) {
+    while (next < owners.length && next - nextOwner < this.#pace.ownersPerSlice && entries < this.#pace.entriesPerSlice) {
       entries += this.#indexOwner(frozen, owners[next] ?? 0)
       next += 1
     }

@@ -1,12 +1,17 @@
 /** The process that `kill.test.ts` kills: it appends without end, and prints what it was told is durable. */
 import type { Wire } from '#stanzas/wire.ts'
-import { jid, place } from '../contract/subject.ts'
+import { jid, place, SMALL_PACE } from '../contract/subject.ts'
 import { SqliteDriver } from './driver.ts'
 
 const OWNERS = 40
 const GROUP = 50
 
-const driver = await SqliteDriver.open({ folder: process.argv[2] ?? '', durability: 'full', entriesPerPass: 700, nowMs: () => 0 })
+const driver = await SqliteDriver.open({
+  folder: process.argv[2] ?? '',
+  durability: 'full',
+  pace: { ...SMALL_PACE, entriesPerPass: 700, marksPerPass: 300 },
+  nowMs: () => 0,
+})
 const { log } = driver
 const documents = driver.documents<number>('kill/counters')
 let id = await log.lastId()

@@ -3,7 +3,7 @@ import type { Database } from './database.ts'
 import { documentCalls } from './documents.ts'
 import { expiringCalls } from './expiring.ts'
 import { type Failure, failureOf, isOfDatabase } from './failure.ts'
-import { Indexing } from './indexing.ts'
+import { Indexing, type Pace } from './indexing.ts'
 import { logCalls } from './log.ts'
 import { LogReader } from './log-reader.ts'
 import { LogRemover } from './log-remover.ts'
@@ -27,7 +27,7 @@ const BATCHES_AFTER_FAILURE = 100
 
 export interface StoreOptions {
   readonly folder: string
-  readonly entriesPerPass?: number
+  readonly pace?: Pace
 }
 
 /** Carries out batches on a database: everything of one in one transaction, in the order it was asked for. */
@@ -40,14 +40,14 @@ export class Store {
   readonly #calls: Calls
   #batchesToSkip = 0
 
-  constructor(db: Database, { folder, ...options }: StoreOptions) {
+  constructor(db: Database, { folder, pace }: StoreOptions) {
     this.#db = db
     this.#names = new Names(db)
     this.#log = new LogStore(db, folder, this.#names)
     const index = new PlaceIndex(db)
     const reader = new LogReader(db, this.#log, index, this.#names)
     this.#remover = new LogRemover(db, this.#log, index, reader)
-    this.#indexing = new Indexing(db, this.#log, index, options)
+    this.#indexing = new Indexing(db, this.#log, index, pace)
     const meta = new Meta(db)
     this.#calls = {
       ...accountCalls(db),

@@ -1,13 +1,13 @@
 import { parentPort, workerData } from 'node:worker_threads'
 import { type Database, type DatabaseOptions, openDatabase } from './database.ts'
 import { failureOf } from './failure.ts'
+import type { Pace } from './indexing.ts'
 import type { Answer, BackupMessage, BatchMessage, Request } from './protocol.ts'
 import { Store } from './store.ts'
 
 /** What a writer thread is started with. */
 export interface WriterOptions extends DatabaseOptions {
-  /** How many entries of the log wait in memory for a pass of the indexes. */
-  readonly entriesPerPass?: number
+  readonly pace?: Pace
 }
 
 const answer = (message: Answer, transferred: readonly ArrayBuffer[] = []): void => parentPort?.postMessage(message, transferred)
