@@ -1,6 +1,10 @@
 import type { Module } from '#server/core/module.ts'
+import { entityTime } from './entity-time.ts'
 import { ping } from './ping.ts'
+import { privateXml } from './private-xml.ts'
 import { registration } from './registration.ts'
+import { vcard } from './vcard.ts'
+import { version } from './version.ts'
 
 /** Every module of the server: one import and one line each. */
-export const modules: readonly Module[] = [ping, registration]
+export const modules: readonly Module[] = [ping, registration, version, entityTime, privateXml, vcard]
