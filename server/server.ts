@@ -1,8 +1,8 @@
 import { mkdirSync } from 'node:fs'
-import packageFacts from '../package.json' with { type: 'json' }
+import { parseJid } from '#stanzas/jid.ts'
 import type { Driver } from '#storage/driver.ts'
 import { openDriver } from '#storage/open.ts'
-import { parseJid } from '#stanzas/jid.ts'
+import packageFacts from '../package.json' with { type: 'json' }
 import { type Assembly, assemble } from './assembly.ts'
 import { systemClock } from './base/clock.ts'
 import { type Config, listenAddresses } from './base/config.ts'
@@ -13,6 +13,7 @@ import { randomOctets } from './base/random.ts'
 import type { DevOptions, RunningServer } from './command/server-seam.ts'
 import type { HttpRoute } from './core/http-route.ts'
 import type { HostFacts, Module } from './core/module.ts'
+import { streamLimitsOf } from './core/stream-limits.ts'
 import { modules } from './modules/index.ts'
 import { operationsOf } from './operations.ts'
 import { Certificates } from './transport/certificates.ts'
@@ -103,6 +104,7 @@ const hostFacts = (config: Config, isDev: boolean, ports: { readonly current: Re
     admins: new Set(config.admins.flatMap((admin) => parseJid(admin)?.bare ?? [])),
     httpUrl,
     websocketUrl: () => `${httpUrl().replace(/^http/, 'ws')}${WEBSOCKET_PATH}`,
+    limits: streamLimitsOf(config),
     isDev,
   }
 }
@@ -151,7 +153,11 @@ const webServers = (config: Config, assembly: Assembly, metrics: Metrics, driver
     open: new HttpServer({
       routes: assembly.http.filter(isFor('public')),
       upgrades: {
-        [WEBSOCKET_PATH]: xmppOverWebSocket({ accept: assembly.accept, clock: systemClock, maxFrameBytes: config.limits.stanzaBytes }),
+        [WEBSOCKET_PATH]: xmppOverWebSocket({
+          accept: assembly.accept,
+          clock: systemClock,
+          maxFrameBytes: config.limits.stanzaBytes,
+        }),
       },
       log,
     }),
@@ -174,7 +180,8 @@ const healthRoutes = (metrics: Metrics, driver: Driver): readonly HttpRoute[] =>
       handle: (_request, response) =>
         driver.check().then(
           () => response.send(200, text, 'ready\n'),
-          (error: unknown) => response.send(503, text, `the store cannot write: ${error instanceof Error ? error.message : String(error)}\n`),
+          (error: unknown) =>
+            response.send(503, text, `the store cannot write: ${error instanceof Error ? error.message : String(error)}\n`),
         ),
     },
     {

@@ -15,6 +15,7 @@ import type { Ledger } from './ledger.ts'
 import type { Router } from './router.ts'
 import type { Session } from './session.ts'
 import type { Sessions } from './sessions.ts'
+import type { StreamLimits } from './stream-limits.ts'
 
 /** Whom an IQ request is for: the server itself, any account (the handler looks at who asks), or the asker's own account only. */
 export type IqTarget = 'server' | 'account' | 'own'
@@ -206,6 +207,7 @@ export interface HostFacts {
   /** Where a web browser finds the HTTP server, without a slash at the end; for links in invitations and host-meta. */
   readonly httpUrl: () => string
   readonly websocketUrl: () => string
+  readonly limits: { readonly beforeLogin: StreamLimits; readonly afterLogin: StreamLimits }
   /** A development server: open registration, no rate limits. */
   readonly isDev: boolean
   /** Contact addresses (XEP-0157) and the like are in the modules' own sections. */

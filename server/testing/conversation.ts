@@ -5,6 +5,7 @@ import { nullLog } from '#server/base/log.ts'
 import { Metrics } from '#server/base/metrics.ts'
 import { deriveCredentials } from '#server/core/credentials.ts'
 import type { Module } from '#server/core/module.ts'
+import { streamLimitsOf } from '#server/core/stream-limits.ts'
 import { ping } from '#server/modules/ping.ts'
 import { parseJid } from '#stanzas/jid.ts'
 import { serialize } from '#stanzas/serialize.ts'
@@ -96,6 +97,7 @@ const setUp = async (carrier: Carrier, options: ConversationOptions): Promise<{ 
       admins: new Set(config.admins.flatMap((admin) => parseJid(admin)?.bare ?? [])),
       httpUrl: () => `http://${DOMAIN}:5280`,
       websocketUrl: () => `ws://${DOMAIN}:5280/xmpp-websocket`,
+      limits: streamLimitsOf(config),
       isDev: options.isDev ?? false,
     },
     clock,
