@@ -1,0 +1,106 @@
+import { randomUUID } from 'node:crypto'
+import { readFileSync } from 'node:fs'
+import { getCACertificates, setDefaultCACertificates } from 'node:tls'
+import { client, type XmlElement, type XmppClient, xml } from '@xmpp/client'
+import { bare, type ChatClient, type ClientKind, Notebook, type Seat } from './chat-client.ts'
+
+const NS_RECEIPTS = 'urn:xmpp:receipts'
+const NS_ROSTER = 'jabber:iq:roster'
+const reconnectDelayMs = 500
+
+/** The library @xmpp/client over TCP, secured by STARTTLS. */
+export const xmppClientOverTcp: ClientKind = {
+  name: '@xmpp/client over TCP',
+  door: 'c2s',
+  open: async (seat) => openClient(seat, `xmpp://127.0.0.1:${seat.port}`),
+}
+
+/** The library @xmpp/client over WebSocket (RFC 7395). */
+export const xmppClientOverWebSocket: ClientKind = {
+  name: '@xmpp/client over WebSocket',
+  door: 'http',
+  open: async (seat) => openClient(seat, `ws://127.0.0.1:${seat.port}/xmpp-websocket`),
+}
+
+const openClient = (seat: Seat, service: string): ChatClient => {
+  // The library offers no setting for a certificate authority, so the process trusts it.
+  setDefaultCACertificates([...getCACertificates(), readFileSync(seat.caFile, 'utf8')])
+  const username = seat.bareJid.split('@')[0] ?? ''
+  const xmpp = client({ service, domain: seat.domain, username, password: seat.password })
+  xmpp.reconnect.delay = reconnectDelayMs
+  const notes = new Notebook()
+  listen(xmpp, notes)
+
+  return {
+    bareJid: seat.bareJid,
+    ...notes.answers(),
+    login: async () => {
+      await xmpp.start()
+    },
+    logout: async () => {
+      await xmpp.stop()
+      notes.online(false)
+    },
+    subscribe: (peer) => xmpp.send(xml('presence', { to: peer, type: 'subscribe' })),
+    approve: (peer) => xmpp.send(xml('presence', { to: peer, type: 'subscribed' })),
+    send: (peer, body) => {
+      const id = randomUUID()
+      notes.sent(id, body)
+      const request = xml('request', { xmlns: NS_RECEIPTS })
+      // Into a frozen connection the promise of a write may never settle, and the scenario goes on.
+      void xmpp.send(xml('message', { to: peer, type: 'chat', id }, xml('body', {}, body), request)).catch(() => undefined)
+      return Promise.resolve()
+    },
+    dispose: async () => {
+      xmpp.reconnect.stop()
+      await xmpp.stop().catch(() => undefined)
+    },
+  }
+}
+
+const listen = (xmpp: XmppClient, notes: Notebook): void => {
+  xmpp.on('element', (element: XmlElement) => notes.wire(`RECV ${element}`))
+  xmpp.on('send', (element: XmlElement) => notes.wire(`SENT ${element}`))
+  xmpp.on('error', (error: Error) => notes.wire(`ERROR ${error.message}`))
+  xmpp.on('status', (status: string) => {
+    notes.wire(`STATUS ${status}`)
+    notes.online(status === 'online')
+  })
+  xmpp.on('online', () => void startSession(xmpp, notes).catch((error: Error) => notes.wire(`ERROR ${error.message}`)))
+  xmpp.on('stanza', (stanza: XmlElement) => void takeStanza(xmpp, notes, stanza))
+  xmpp.iqCallee.set(NS_ROSTER, 'query', ({ element }) => {
+    takeRoster(notes, element)
+    return true
+  })
+}
+
+const startSession = async (xmpp: XmppClient, notes: Notebook): Promise<void> => {
+  await xmpp.send(xml('presence'))
+  const query = xml('query', { xmlns: NS_ROSTER })
+  const result = await xmpp.iqCaller.request(xml('iq', { type: 'get' }, query))
+  const roster = result.getChild('query', NS_ROSTER)
+  if (roster !== undefined) takeRoster(notes, roster)
+}
+
+const takeRoster = (notes: Notebook, query: XmlElement): void => {
+  for (const item of query.getChildren('item')) notes.contact(item.attrs['jid'] ?? '', item.attrs['subscription'] ?? 'none')
+}
+
+const takeStanza = async (xmpp: XmppClient, notes: Notebook, stanza: XmlElement): Promise<void> => {
+  const from = stanza.attrs['from'] ?? ''
+  const { type, id } = stanza.attrs
+  if (stanza.is('presence')) {
+    if (type === 'subscribe') notes.asked(bare(from))
+    else if (type === undefined || type === 'unavailable') notes.presence(bare(from), type === undefined)
+    return
+  }
+  if (!stanza.is('message') || type === 'error') return
+  const receivedId = stanza.getChild('received', NS_RECEIPTS)?.attrs['id']
+  if (receivedId !== undefined) return notes.receipt(receivedId)
+  const body = stanza.getChildText('body')
+  if (body !== null) notes.heard(bare(from), body)
+  if (id !== undefined && stanza.getChild('request', NS_RECEIPTS) !== undefined) {
+    const received = xml('received', { xmlns: NS_RECEIPTS, id })
+    await xmpp.send(xml('message', { to: from, id: randomUUID(), type: 'chat' }, received)).catch(() => undefined)
+  }
+}

@@ -1,0 +1,28 @@
+#!/bin/sh
+# Installs what the conformance suites need: Debian's packages by name, and slixmpp into a folder of the project's cache.
+set -eu
+cd "$(dirname "$0")/.."
+
+slixmpp_version=1.17.0
+python=.cache/conformance/python
+
+missing=''
+for package in profanity tmux python3-venv openssl openjdk-17-jdk-headless maven; do
+  dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing="$missing $package"
+done
+if [ -n "$missing" ]; then
+  as_root=''
+  [ "$(id -u)" -eq 0 ] || as_root=sudo
+  $as_root apt-get update
+  # shellcheck disable=SC2086
+  $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $missing
+fi
+
+if ! "$python/bin/python" -c "import slixmpp; assert slixmpp.__version__ == '$slixmpp_version'" 2>/dev/null; then
+  rm -rf "$python"
+  /usr/bin/python3 -m venv "$python"
+  "$python/bin/pip" install --quiet --disable-pip-version-check "slixmpp==$slixmpp_version"
+fi
+
+mvn --batch-mode --quiet --file conformance/interop/pom.xml dependency:copy-dependencies \
+  -DoutputDirectory="$PWD/.cache/conformance/smack"
