@@ -45,6 +45,7 @@ export class Channel {
     const worker = new Worker(file, { workerData: options, name: 'storage' })
     return new Promise((resolve, reject) => {
       worker.once('error', (error) => reject(errorOf(failureOf(error))))
+      worker.once('exit', () => reject(new StorageError('the database writer did not start', { isTransient: false })))
       worker.once('message', (answer: Answer) => {
         if (answer.kind === 'failed') reject(errorOf(answer.failure))
         else resolve(new Channel(worker))
