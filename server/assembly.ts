@@ -22,7 +22,7 @@ import type { Session, SessionHost } from './core/session.ts'
 import { Sessions } from './core/sessions.ts'
 import { C2sStream } from './stream/c2s.ts'
 import type { Accept } from './stream/connection.ts'
-import { answerBind, bind, legacySession } from './stream/features/bind.ts'
+import { answerBind, bind, bindRequests, legacySession } from './stream/features/bind.ts'
 import { channelBindings, sasl } from './stream/features/sasl.ts'
 import { startTls } from './stream/features/starttls.ts'
 import { bcryptMatches } from './stream/sasl/password.ts'
@@ -120,6 +120,7 @@ export const assemble = async (options: AssemblyOptions): Promise<Assembly> => {
     configOf: options.configOf,
   })
   hooks.install(hooksOf(started))
+  iq.register('bind', bindRequests)
   for (const { module, parts } of started) {
     iq.register(module.name, parts.iq ?? [])
     router.registerPresence(module.name, parts.presence ?? [])
@@ -137,9 +138,9 @@ export const assemble = async (options: AssemblyOptions): Promise<Assembly> => {
       hooks.emit('account-deleted', { account })
       await ledger.forget(account)
     }),
-    accounts.on('changed', ({ account, what }) => {
+    accounts.on('changed', ({ account, what, by }) => {
       if (what === 'disabled') life.kickAccount(account, 'not-authorized', 'the account was disabled')
-      if (what === 'password') life.kickAccount(account, 'reset', 'the password was changed')
+      if (what === 'password') life.kickAccount(account, 'reset', 'the password was changed', by)
     }),
   ]
 
@@ -170,6 +171,11 @@ export const assemble = async (options: AssemblyOptions): Promise<Assembly> => {
     maxSessionsPerAccount: config.limits.sessionsPerAccount,
     idleTimeoutMs: typeof config.limits.idleTimeout === 'number' ? config.limits.idleTimeout : Number.POSITIVE_INFINITY,
     stalledTimeoutMs: config.limits.stalledTimeout,
+    outlet: {
+      queuedBytes: config.limits.sendQueueBytes,
+      unackedStanzas: config.streamManagement.maxUnackedStanzas,
+      unackedBytes: config.streamManagement.maxUnackedBytes,
+    },
   })
   const streams = new Set<C2sStream>()
   const logins = (result: string) => metrics.counter('logins_total', 'Finished attempts to log in.', { result })
@@ -190,7 +196,7 @@ export const assemble = async (options: AssemblyOptions): Promise<Assembly> => {
       succeeded: logins('success'),
       failed: logins('failure'),
     }),
-    channelBindings,
+    channelBindings(config.login.mechanisms),
     bind,
     legacySession,
     life.streamManagement,
@@ -209,11 +215,14 @@ export const assemble = async (options: AssemblyOptions): Promise<Assembly> => {
       afterLogin: { ...limits, maxStanzaBytes: config.limits.stanzaBytes },
       loginTimeoutMs: config.limits.loginTimeout,
     },
+    rate: config.limits.rates
+      ? { burst: config.limits.stanzaBurst, perMs: (config.limits.stanzaBurst * 1000) / config.limits.stanzasPerSecond }
+      : undefined,
     features,
     offers: started.flatMap(({ parts }) => parts.streamFeatures ?? []),
     nonzas,
     visitorIq,
-    bind: (stream: C2sStream, stanza: Stanza) => answerBind(stream, stanza, (of, address) => life.open(of, address)),
+    bind: (stream: C2sStream, stanza: Stanza) => answerBind(stream, stanza, (...binding) => life.open(...binding)),
     onLost: (stream: C2sStream, session: Session, wasClosedInPeace: boolean) => life.onLost(stream, session, wasClosedInPeace),
     onGone: (stream: C2sStream) => streams.delete(stream),
   }

@@ -1,10 +1,11 @@
 import type { Clock, Timer } from '#server/base/clock.ts'
 import type { Logger } from '#server/base/log.ts'
 import { newId } from '#server/base/random.ts'
+import { type Rate, TokenBucket } from '#server/base/rate-limit.ts'
 import type { NonzaRegistration, StreamFeatureOffer, Visitor, VisitorIqRegistration } from '#server/core/module.ts'
 import type { Session } from '#server/core/session.ts'
 import type { Element } from '#stanzas/element.ts'
-import type { Address, BareJid } from '#stanzas/jid.ts'
+import { type Address, type BareJid, parseJid } from '#stanzas/jid.ts'
 import { NS_CLIENT, NS_FRAMING, NS_STREAMS } from '#stanzas/namespaces.ts'
 import { serialize } from '#stanzas/serialize.ts'
 import { iq, type Stanza } from '#stanzas/stanza.ts'
@@ -22,6 +23,8 @@ export interface C2sHost {
   readonly clock: Clock
   readonly log: Logger
   readonly limits: { readonly beforeLogin: XmlLimits; readonly afterLogin: XmlLimits; readonly loginTimeoutMs: number }
+  /** How many stanzas a client may send before it is read more slowly; absent where rates are not limited. */
+  readonly rate: Rate | undefined
   /** In the order they are offered. */
   readonly features: readonly StreamFeature[]
   readonly offers: readonly StreamFeatureOffer[]
@@ -35,8 +38,15 @@ export interface C2sHost {
   onGone(stream: C2sStream): void
 }
 
-/** Inputs that may wait while an earlier one is being answered; more is a flood. */
-const MAX_HELD = 64
+/** Why a client is not read for a while: an earlier input is being answered, its session is full, it sends too fast. */
+const BY_WAIT = 1
+const BY_SESSION = 2
+const BY_RATE = 4
+
+/** Where rates are not limited, the count of stanzas starts again from here. */
+const UNLIMITED = 0x3fff_ffff
+/** The clock is read once for so many parts of a burst. */
+const GRANTS_A_BURST = 10
 
 const key = (ns: string, name: string): string => `${name} ${ns}`
 
@@ -50,9 +60,17 @@ export class C2sStream implements ConnectionHandler, XmlStreamHandler, StanzaSin
   #account: BareJid | undefined
   #session: Session | undefined
   #loginTimer: Timer | undefined
-  #held: (() => void | Promise<void>)[] | undefined
+  #isWaiting = false
+  /** What came while an earlier input was being answered. */
+  #held: (() => void)[] | undefined
   #isOpen = false
+  #isLeaving = false
   #hasClosed = false
+  #pauses = 0
+  /** Stanzas that may come before the bucket is asked again. */
+  #credit = 0
+  #bucket: TokenBucket | undefined
+  #rateTimer: Timer | undefined
   /** Notes of features and modules while the login goes on. */
   #notes: Map<string, unknown> | undefined
   /** When the client was last heard, in rounds of the sweep (see server.ts). */
@@ -76,6 +94,10 @@ export class C2sStream implements ConnectionHandler, XmlStreamHandler, StanzaSin
   }
   get session(): Session | undefined {
     return this.#session
+  }
+  /** Whether the stream has ended; its connection may live on for a moment. */
+  get isClosed(): boolean {
+    return this.#hasClosed
   }
   get remoteAddress(): string {
     return this.connection.remoteAddress
@@ -104,9 +126,16 @@ export class C2sStream implements ConnectionHandler, XmlStreamHandler, StanzaSin
 
   /** The connection is gone; without a reason, the peer has sent its end tag (RFC 6120 §4.4). */
   onClose(reason?: string): void {
-    if (reason === undefined) return this.#finish(true)
-    this.#shut(false)
+    if (reason === undefined) return this.#isWaiting ? this.#hold(() => this.#leave()) : this.#leave()
+    this.#shut(this.#isLeaving)
     this.#host.log.debug('stream-closed', { address: this.remoteAddress, reason })
+  }
+
+  /** What the client said before its end tag is still handled, and its answers sent. */
+  #leave(): void {
+    this.#isLeaving = true
+    if (this.#session === undefined) this.#finish(true)
+    else this.#session.whenHandled(() => this.#finish(true))
   }
 
   onOpen(header: Element, contentNs: string): void {
@@ -117,26 +146,62 @@ export class C2sStream implements ConnectionHandler, XmlStreamHandler, StanzaSin
   }
 
   #opened(header: Element): void {
+    const { domain } = this.#host
+    const from = header.attrs['from']
+    const client = from === undefined ? undefined : parseJid(from)
     this.#isOpen = true
-    this.#writeHeader()
+    this.#writeHeader(client)
     // RFC 6120 §4.7.5: a version below 1.0, or none, means a client without features.
-    if (!/^[1-9]\d*\.\d+$/.test(header.attrs['version'] ?? '')) throw new StreamError('unsupported-version')
+    if (!/^0*[1-9]\d*\.\d+$/.test(header.attrs['version'] ?? '')) throw new StreamError('unsupported-version')
     const to = header.attrs['to']
-    if (to === undefined) throw new StreamError('improper-addressing', { text: 'the stream header says no domain' })
+    // RFC 6120 §4.9.3.7
+    if (to === undefined || to === '') throw new StreamError('improper-addressing', { text: 'the stream header says no domain' })
     // RFC 6120 §4.9.3.6
-    if (to.toLowerCase() !== this.#host.domain.domainpart && to !== this.#host.domain.jid) throw new StreamError('host-unknown')
+    if (to !== domain.jid && parseJid(to)?.jid !== domain.jid) throw new StreamError('host-unknown')
+    // RFC 6120 §4.9.3.9
+    if (from !== undefined && (client === undefined || (this.#account !== undefined && client.bare !== this.#account)))
+      throw new StreamError('invalid-from')
     this.#writeFeatures()
   }
 
   onStanza(stanza: Stanza): void {
-    if (this.#held !== undefined) return this.#hold(() => this.onStanza(stanza))
+    if (--this.#credit < 0) this.#charge()
+    if (this.#isWaiting) return this.#hold(() => this.#take(stanza))
+    this.#take(stanza)
+  }
+
+  #take(stanza: Stanza): void {
+    // RFC 7395 §3.3.2: a stream begins with <open/>, also after a login.
+    if (!this.#isOpen) throw new StreamError('invalid-namespace')
     const session = this.#session
     if (session === undefined) return this.#beforeBinding(stanza)
     // RFC 6120 §8.1.2.1: a client may only speak for itself.
-    const from = stanza.from
-    if (from !== undefined && from.jid !== session.jid && from.jid !== session.account) throw new StreamError('invalid-from')
-    if (stanza.hasMalformedAddress && from === undefined) return session.receive(stanza)
-    session.receive(stanza.restamp({ from: session.address }))
+    const { from } = stanza
+    const stamped = stanza.restamp({ from: session.address })
+    const isForeign =
+      from === undefined
+        ? stanza.hasMalformedAddress && !stamped.hasMalformedAddress
+        : from.jid !== session.jid && from.jid !== session.account
+    if (isForeign) throw new StreamError('invalid-from')
+    session.receive(stamped)
+  }
+
+  /** Takes the next few stanzas from the client's bucket, and lets TCP slow it down while that is empty. */
+  #charge(): void {
+    const { rate, clock } = this.#host
+    if (rate === undefined) {
+      this.#credit = UNLIMITED
+      return
+    }
+    const grant = Math.ceil(rate.burst / GRANTS_A_BURST)
+    this.#credit += grant
+    const nowMs = clock.monotonicMs()
+    this.#bucket ??= new TokenBucket(rate, nowMs)
+    const waitMs = this.#bucket.borrow(nowMs, grant)
+    if (waitMs === 0) return
+    this.#pauseFor(BY_RATE)
+    this.#rateTimer?.cancel()
+    this.#rateTimer = clock.after(waitMs, () => this.#resumeFrom(BY_RATE))
   }
 
   #beforeBinding(stanza: Stanza): void {
@@ -170,9 +235,17 @@ export class C2sStream implements ConnectionHandler, XmlStreamHandler, StanzaSin
   }
 
   onElement(element: Element): void {
-    if (this.#held !== undefined) return this.#hold(() => this.onElement(element))
+    if (--this.#credit < 0) this.#charge()
+    if (this.#isWaiting) return this.#hold(() => this.#answer(element))
+    this.#answer(element)
+  }
+
+  #answer(element: Element): void {
     if (this.#isFramed && element.ns === NS_FRAMING) return this.#frame(element)
-    if (this.#isFramed && !this.#isOpen) throw new StreamError('invalid-namespace')
+    // RFC 7395 §3.3.2, §3.3.3: a stream begins with <open/>, and every frame says its namespace.
+    if (!this.#isOpen || element.ns === '') throw new StreamError('invalid-namespace')
+    // RFC 6120 §4.9.1.1: the client has given the stream up.
+    if (element.ns === NS_STREAMS && element.name === 'error') return this.#finish(false)
     for (const feature of this.#host.features)
       for (const [ns, name] of feature.elements)
         if (name === element.name && ns === element.ns) {
@@ -188,40 +261,53 @@ export class C2sStream implements ConnectionHandler, XmlStreamHandler, StanzaSin
 
   /** RFC 7395 §3.4, §3.6. */
   #frame(element: Element): void {
-    if (element.name === 'open') this.#opened(element)
-    else if (element.name === 'close') this.#finish(true)
+    if (element.name === 'open' && !this.#isOpen) this.#opened(element)
+    else if (element.name === 'close') this.#leave()
     else throw new StreamError('unsupported-stanza-type')
   }
 
   /** Holds back further input until the promise settles. */
   wait(work: Promise<void>): void {
-    this.#held ??= []
+    this.#isWaiting = true
     work.then(
       () => this.#release(),
       (error: unknown) => this.#failWith(error),
     )
   }
 
-  #hold(input: () => void | Promise<void>): void {
-    if (this.#held === undefined || this.#held.length >= MAX_HELD)
-      throw new StreamError('policy-violation', { text: 'too much at once' })
+  #hold(input: () => void): void {
+    this.#held ??= []
     this.#held.push(input)
+    this.#pauseFor(BY_WAIT)
   }
 
   #release(): void {
-    const held = this.#held ?? []
-    this.#held = undefined
+    this.#isWaiting = false
     try {
-      for (let i = 0; i < held.length && !this.#hasClosed; i++) {
-        if (this.#held !== undefined) {
-          ;(this.#held as (() => void)[]).push(...held.slice(i))
-          return
-        }
-        held[i]?.()
+      while (!this.#isWaiting && this.#held !== undefined) {
+        const input = this.#held.shift()
+        if (input === undefined) this.#dropHeld()
+        else input()
       }
     } catch (error) {
       this.#failWith(error)
     }
+  }
+
+  #dropHeld(): void {
+    this.#held = undefined
+    this.#resumeFrom(BY_WAIT)
+  }
+
+  #pauseFor(reason: number): void {
+    if (this.#pauses === 0) this.connection.pause()
+    this.#pauses |= reason
+  }
+
+  #resumeFrom(reason: number): void {
+    if ((this.#pauses & reason) === 0) return
+    this.#pauses &= ~reason
+    if (this.#pauses === 0) this.connection.resume()
   }
 
   // ---- the steps of negotiation, called by features
@@ -232,7 +318,13 @@ export class C2sStream implements ConnectionHandler, XmlStreamHandler, StanzaSin
     this.#xml.stop()
     this.#xml = new XmlStream(this, this.#host.limits.beforeLogin, 'stream')
     this.#isOpen = false
-    await this.connection.startTls()
+    this.#dropHeld()
+    try {
+      await this.connection.startTls()
+    } catch {
+      // RFC 6120 §5.4.3.2: there is no stream to say goodbye on; the transport has logged why.
+      this.connection.destroy()
+    }
   }
 
   /** The client proved to be this account; a new stream follows (RFC 6120 §6.4.6). */
@@ -278,20 +370,22 @@ export class C2sStream implements ConnectionHandler, XmlStreamHandler, StanzaSin
     return this.connection.queuedBytes
   }
   pause(): void {
-    this.connection.pause()
+    this.#pauseFor(BY_SESSION)
   }
   resume(): void {
-    this.connection.resume()
+    this.#resumeFrom(BY_SESSION)
   }
 
-  #writeHeader(): void {
+  /** RFC 6120 §4.7.2: a client that said who it is, is told. */
+  #writeHeader(client?: Address): void {
     const domain = escapeAttribute(this.#host.domain.jid)
+    const to = client === undefined ? '' : ` to='${client.bareWire}'`
     const id = newId()
     this.connection.write(
       wire(
         this.#isFramed
-          ? `<open xmlns='${NS_FRAMING}' from='${domain}' id='${id}' version='1.0' xml:lang='en'/>`
-          : `<?xml version='1.0'?><stream:stream xmlns='${NS_CLIENT}' xmlns:stream='${NS_STREAMS}' from='${domain}' id='${id}' version='1.0' xml:lang='en'>`,
+          ? `<open xmlns='${NS_FRAMING}' from='${domain}'${to} id='${id}' version='1.0' xml:lang='en'/>`
+          : `<?xml version='1.0'?><stream:stream xmlns='${NS_CLIENT}' xmlns:stream='${NS_STREAMS}' from='${domain}'${to} id='${id}' version='1.0' xml:lang='en'>`,
       ),
     )
   }
@@ -362,6 +456,7 @@ export class C2sStream implements ConnectionHandler, XmlStreamHandler, StanzaSin
     this.#xml.stop()
     this.#loginTimer?.cancel()
     this.#loginTimer = undefined
+    this.#rateTimer?.cancel()
     this.#held = undefined
     this.#notes = undefined
     const session = this.#session

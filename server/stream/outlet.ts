@@ -13,12 +13,22 @@ export interface StanzaSink {
   close(condition: StreamErrorCondition | undefined, text?: string): void
 }
 
-/** With more than this in front of the kernel, what the ledger keeps waits there. */
-export const HIGH_WATER_BYTES = 262_144
+/** How much may wait for one client. */
+export interface OutletLimits {
+  /** With more than this in front of the kernel, what the ledger keeps waits there. */
+  readonly queuedBytes: number
+  /** With a tenth of these stanzas or a quarter of these bytes unacknowledged, likewise; with all of them, the session ends. */
+  readonly unackedStanzas: number
+  readonly unackedBytes: number
+}
+
+/** How many times `queuedBytes` may wait in the end: what the ledger does not keep is still sent past it. */
+const MAX_FACTOR = 4
 
 /** Sends to a client without XEP-0198: a message counts as taken when the kernel has its bytes. */
 export class PlainOutlet implements Outlet {
   readonly #sink: StanzaSink
+  readonly #limits: OutletLimits
   readonly #onTaken: (mark: LogId) => void
   readonly #onRoom: () => void
   #untaken: { readonly mark: LogId; readonly data: Wire }[] = []
@@ -27,8 +37,9 @@ export class PlainOutlet implements Outlet {
   #awaited = 0
   #sent = 0
 
-  constructor(sink: StanzaSink, onTaken: (mark: LogId) => void, onRoom: () => void) {
+  constructor(sink: StanzaSink, limits: OutletLimits, onTaken: (mark: LogId) => void, onRoom: () => void) {
     this.#sink = sink
+    this.#limits = limits
     this.#onTaken = onTaken
     this.#onRoom = onRoom
   }
@@ -38,7 +49,7 @@ export class PlainOutlet implements Outlet {
     return this.#sent
   }
   get isLagging(): boolean {
-    return this.#sink.queuedBytes > HIGH_WATER_BYTES
+    return this.#sink.queuedBytes > this.#limits.queuedBytes
   }
   get isAttached(): boolean {
     return true
@@ -48,7 +59,11 @@ export class PlainOutlet implements Outlet {
     this.#sent++
     this.#sink.writeStanza(data)
     if (mark !== undefined) this.#untaken.push({ mark, data })
-    if (!this.#isWaiting && (mark !== undefined || this.isLagging)) this.#awaitFlush()
+    const { queuedBytes } = this.#sink
+    const isLagging = queuedBytes > this.#limits.queuedBytes
+    if (!this.#isWaiting && (mark !== undefined || isLagging)) this.#awaitFlush()
+    if (isLagging && queuedBytes > this.#limits.queuedBytes * MAX_FACTOR)
+      this.#sink.close('policy-violation', 'nothing was read for too long')
   }
 
   #awaitFlush(): void {

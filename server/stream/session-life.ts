@@ -6,13 +6,13 @@ import type { Ledger } from '#server/core/ledger.ts'
 import type { Router } from '#server/core/router.ts'
 import { Session, type SessionHost } from '#server/core/session.ts'
 import type { Sessions } from '#server/core/sessions.ts'
-import type { Address, BareJid } from '#stanzas/jid.ts'
+import type { Address, BareJid, Jid } from '#stanzas/jid.ts'
 import { parseStanza } from '#stanzas/stanza.ts'
 import { StanzaError } from '#stanzas/stanza-error.ts'
 import type { LogId } from '#storage/shapes.ts'
 import type { C2sStream } from './c2s.ts'
 import { StreamManagement } from './features/stream-management.ts'
-import { PlainOutlet } from './outlet.ts'
+import { type OutletLimits, PlainOutlet } from './outlet.ts'
 import type { StreamErrorCondition } from './stream-error.ts'
 
 export interface SessionLifeOptions {
@@ -28,6 +28,7 @@ export interface SessionLifeOptions {
   readonly maxSessionsPerAccount: number
   readonly idleTimeoutMs: number
   readonly stalledTimeoutMs: number
+  readonly outlet: OutletLimits
 }
 
 /** How often streams are looked over for those that are silent or do not read. */
@@ -46,8 +47,10 @@ export class SessionLife {
     this.#options = options
     this.streamManagement = new StreamManagement({
       resumeTimeoutMs: options.resumeTimeoutMs,
+      outlet: options.outlet,
       onTaken: (session, mark) => options.ledger.taken(session.account, mark),
       onRoom: (session) => this.#hasRoom(session),
+      onOverflow: (session) => this.kick(session, 'policy-violation', 'nothing was acknowledged for too long'),
       onResumed: (session, resent) => this.#resumed(session, resent),
     })
   }
@@ -62,14 +65,16 @@ export class SessionLife {
   }
 
   /** Binds a resource on a stream. A session that holds the resource already makes room (RFC 6120 §7.7.2.2). */
-  open(stream: C2sStream, address: Address): void {
+  open(stream: C2sStream, address: Address, answer: () => void): void {
     const { sessions, clock, hooks, ledger, host, log } = this.#options
     const rival = sessions.get(address)
     if (rival !== undefined) this.kick(rival, 'conflict', 'another stream has bound this resource')
     // RFC 6120 §7.6.2.1
     else if (sessions.of(address.bare).length >= this.#options.maxSessionsPerAccount) throw new StanzaError('resource-constraint')
+    answer()
     const outlet: PlainOutlet = new PlainOutlet(
       stream,
+      this.#options.outlet,
       (mark) => ledger.taken(address.bare, mark),
       () => this.#hasRoom(session),
     )
@@ -86,7 +91,8 @@ export class SessionLife {
     if (this.#streams.get(session) !== stream) return
     this.#streams.delete(session)
     this.#laggingSince.delete(session)
-    if (wasClosedInPeace || !this.streamManagement.detach(session)) return this.end(session)
+    // What the client sent before it went is still handled.
+    if (wasClosedInPeace || !this.streamManagement.detach(session)) return session.whenHandled(() => this.end(session))
     const { clock, log, hooks, resumeTimeoutMs } = this.#options
     this.#waiting.set(
       session,
@@ -104,6 +110,8 @@ export class SessionLife {
     this.#options.log.info('session-resumed', { jid: session.jid, resent })
     this.#options.hooks.emit('session-resumed', { session })
     this.#options.delivery.proceed(session)
+    // The client was gone again before its session was ready for it.
+    if (stream?.isClosed === true) this.onLost(stream, session, false)
   }
 
   /** Ends a session and its stream with a stream error. */
@@ -113,9 +121,9 @@ export class SessionLife {
     stream?.forsake(condition, text)
   }
 
-  /** Ends every session of an account. */
-  kickAccount(account: BareJid, condition: StreamErrorCondition, text: string): void {
-    for (const session of this.#options.sessions.of(account)) this.kick(session, condition, text)
+  /** Ends every session of an account but one. */
+  kickAccount(account: BareJid, condition: StreamErrorCondition, text: string, spared?: Jid): void {
+    for (const session of this.#options.sessions.of(account)) if (session.jid !== spared) this.kick(session, condition, text)
   }
 
   /** Ends a session for good. What it had been sent and did not take is still pending in the ledger, or goes there now. */

@@ -1,4 +1,5 @@
 import { newId } from '#server/base/random.ts'
+import { type IqRegistration, onSet } from '#server/core/module.ts'
 import { el } from '#stanzas/element.ts'
 import { type Address, parseJid, withResource } from '#stanzas/jid.ts'
 import { NS_BIND, NS_SESSION } from '#stanzas/namespaces.ts'
@@ -23,8 +24,20 @@ export const legacySession: StreamFeature = {
   handle() {},
 }
 
-/** Makes the session of an address on a stream; throws a `StanzaError` when the account may not have one more. */
-export type OpenSession = (stream: C2sStream, address: Address) => void
+/** What a client that is bound may still ask: another resource, which it is refused (RFC 6120 §7.6.2.2), and the session of RFC 3921. */
+export const bindRequests: readonly IqRegistration[] = [
+  onSet(NS_BIND, 'bind', 'account', () => {
+    throw new StanzaError('not-allowed')
+  }),
+  onSet(NS_SESSION, 'session', 'account', () => undefined),
+  onSet(NS_SESSION, 'session', 'server', () => undefined),
+]
+
+/**
+ * Makes the session of an address on a stream, and says so by `answer` before anything that the session causes;
+ * throws a `StanzaError` when the account may not have one more.
+ */
+export type OpenSession = (stream: C2sStream, address: Address, answer: () => void) => void
 
 /** Answers a binding request; `false` when the stanza is none. */
 export const answerBind = (stream: C2sStream, stanza: Stanza, open: OpenSession): boolean => {
@@ -38,9 +51,8 @@ export const answerBind = (stream: C2sStream, stanza: Stanza, open: OpenSession)
     // RFC 6120 §7.6: the server's choice; §7.7.2.1: a resource that is none.
     const address = bare === undefined ? undefined : withResource(bare, wanted === '' ? newId() : wanted)
     if (address === undefined) throw new StanzaError('bad-request')
-    // The answer goes first, so that nothing the new session causes comes before it.
-    stream.writeStanza(iq({ ...answer, type: 'result' }, el(NS_BIND, 'bind', {}, el(NS_BIND, 'jid', {}, address.jid))).wire)
-    open(stream, address)
+    const jid = el(NS_BIND, 'jid', {}, address.jid)
+    open(stream, address, () => stream.writeStanza(iq({ ...answer, type: 'result' }, el(NS_BIND, 'bind', {}, jid)).wire))
   } catch (error) {
     if (!(error instanceof StanzaError)) throw error
     stream.writeStanza(iq({ ...answer, type: 'error' }, error.toElement()).wire)

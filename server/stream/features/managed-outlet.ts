@@ -2,14 +2,9 @@ import type { Outlet } from '#server/core/session.ts'
 import { NS_STREAM_MANAGEMENT } from '#stanzas/namespaces.ts'
 import { type Wire, wire } from '#stanzas/wire.ts'
 import type { LogId } from '#storage/shapes.ts'
-import { HIGH_WATER_BYTES, type StanzaSink } from '../outlet.ts'
+import type { OutletLimits, StanzaSink } from '../outlet.ts'
 import type { StreamErrorCondition } from '../stream-error.ts'
 import { AckQueue, type Unacked } from './ack-queue.ts'
-
-/** Unacknowledged stanzas past which only what the ledger does not keep is still sent. */
-const HIGH_WATER_STANZAS = 500
-/** Past this a client that takes nothing is given up: what the ledger does not keep would fill the memory. */
-const MAX_BYTES = 4 * 1_048_576
 
 const REQUEST = wire(`<r xmlns='${NS_STREAM_MANAGEMENT}'/>`)
 
@@ -24,32 +19,43 @@ export class ManagedOutlet implements Outlet {
   readonly #queue = new AckQueue()
   readonly #onTaken: (mark: LogId) => void
   readonly #onRoom: () => void
+  readonly #onOverflow: () => void
+  readonly #limits: OutletLimits
   #sink: StanzaSink | undefined
   #isRequestOpen = false
   /** Stanzas written before `<enabled/>`, which some clients count (COMPAT in `acknowledge`). */
   readonly #sentBefore: number
   #miscount = 0
 
-  constructor(sink: StanzaSink, sentBefore: number, onTaken: (mark: LogId) => void, onRoom: () => void) {
+  constructor(
+    sink: StanzaSink,
+    sentBefore: number,
+    limits: OutletLimits,
+    on: { readonly taken: (mark: LogId) => void; readonly room: () => void; readonly overflow: () => void },
+  ) {
     this.#sink = sink
     this.#sentBefore = sentBefore
-    this.#onTaken = onTaken
-    this.#onRoom = onRoom
+    this.#limits = limits
+    this.#onTaken = on.taken
+    this.#onRoom = on.room
+    this.#onOverflow = on.overflow
   }
 
   get isAttached(): boolean {
     return this.#sink !== undefined
   }
   get isLagging(): boolean {
+    const { queuedBytes, unackedStanzas, unackedBytes } = this.#limits
     return (
       this.#sink === undefined ||
-      this.#queue.length > HIGH_WATER_STANZAS ||
-      this.#queue.bytes > HIGH_WATER_BYTES * 4 ||
-      this.#sink.queuedBytes > HIGH_WATER_BYTES
+      this.#queue.length * 10 > unackedStanzas ||
+      this.#queue.bytes * 4 > unackedBytes ||
+      this.#sink.queuedBytes > queuedBytes
     )
   }
-  get isOverfull(): boolean {
-    return this.#queue.bytes > MAX_BYTES
+  /** So much is unacknowledged that the client is given up: what the ledger does not keep would fill the memory. */
+  get #isOverfull(): boolean {
+    return this.#queue.length > this.#limits.unackedStanzas || this.#queue.bytes > this.#limits.unackedBytes
   }
   /** All stanzas sent so far, as XEP-0198 counts. */
   get sentCount(): number {
@@ -58,10 +64,11 @@ export class ManagedOutlet implements Outlet {
 
   send(data: Wire, mark: LogId | undefined): void {
     this.#queue.push(data, mark)
-    if (this.#sink === undefined) return
-    this.#sink.writeStanza(data)
-    this.request()
-    if (this.isOverfull) this.#sink.close('policy-violation', 'nothing was acknowledged for too long')
+    if (this.#sink !== undefined) {
+      this.#sink.writeStanza(data)
+      this.request()
+    }
+    if (this.#isOverfull) this.#onOverflow()
   }
 
   /** Asks for an acknowledgement, unless one is on its way: a burst costs one or two requests, and its last stanza is asked for too. */

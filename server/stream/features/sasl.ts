@@ -32,6 +32,9 @@ interface Login {
   failures: number
 }
 
+/** Whether a mechanism of that name makes use of channel binding. */
+const isBound = (name: string): boolean => name.endsWith('-PLUS')
+
 /** Authentication by SASL (RFC 6120 §6). */
 export const sasl = (options: SaslOptions): StreamFeature => {
   const { domain, accounts, throttle } = options
@@ -96,7 +99,7 @@ export const sasl = (options: SaslOptions): StreamFeature => {
       accounts,
       tls: stream.connection.tls,
       offered: offered.map((each) => each.name),
-      bindings: offeredBindings(stream.connection.tls),
+      bindings: offered.some(({ name }) => isBound(name)) ? offeredBindings(stream.connection.tls) : [],
       admits: (account) => throttle === undefined || throttle.check(stream.remoteAddress, account).kind === 'allowed',
     })
     const initial = element.text()
@@ -128,12 +131,12 @@ export const sasl = (options: SaslOptions): StreamFeature => {
   }
 }
 
-/** XEP-0440: the channel-binding types a client may use. */
-export const channelBindings: StreamFeature = {
+/** XEP-0440: the channel-binding types a client may use, where a mechanism uses any. */
+export const channelBindings = (mechanisms: readonly string[]): StreamFeature => ({
   name: 'channel-bindings',
   elements: [],
   offer(stream) {
-    const types = stream.phase === 'before-login' ? offeredBindings(stream.connection.tls) : []
+    const types = stream.phase === 'before-login' && mechanisms.some(isBound) ? offeredBindings(stream.connection.tls) : []
     if (types.length === 0) return undefined
     return el(
       NS_CHANNEL_BINDING,
@@ -143,7 +146,7 @@ export const channelBindings: StreamFeature = {
     )
   },
   handle() {},
-}
+})
 
 const BASE64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/
 

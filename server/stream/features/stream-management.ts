@@ -6,7 +6,7 @@ import type { StanzaErrorCondition } from '#stanzas/stanza-error.ts'
 import type { LogId } from '#storage/shapes.ts'
 import type { C2sStream } from '../c2s.ts'
 import type { StreamFeature } from '../feature.ts'
-import { PlainOutlet } from '../outlet.ts'
+import { type OutletLimits, PlainOutlet } from '../outlet.ts'
 import { StreamError } from '../stream-error.ts'
 import { ManagedOutlet } from './managed-outlet.ts'
 
@@ -24,8 +24,11 @@ export interface Resumable {
 export interface StreamManagementOptions {
   /** How long a session waits for its client, in milliseconds; 0: resumption is not offered. */
   readonly resumeTimeoutMs: number
+  readonly outlet: OutletLimits
   readonly onTaken: (session: Session, mark: LogId) => void
   readonly onRoom: (session: Session) => void
+  /** The client has taken nothing for too long. */
+  readonly onOverflow: (session: Session) => void
   readonly onResumed: (session: Session, resent: number) => void
 }
 
@@ -106,12 +109,12 @@ export class StreamManagement implements StreamFeature {
       return stream.send(failed('unexpected-request'))
     const wantsResume = element.attrs['resume'] === 'true' || element.attrs['resume'] === '1'
     const canResume = wantsResume && this.#options.resumeTimeoutMs > 0
-    const outlet = new ManagedOutlet(
-      stream,
-      session.outlet.sent,
-      (mark) => this.#options.onTaken(session, mark),
-      () => this.#options.onRoom(session),
-    )
+    const { onTaken, onRoom, onOverflow } = this.#options
+    const outlet = new ManagedOutlet(stream, session.outlet.sent, this.#options.outlet, {
+      taken: (mark) => onTaken(session, mark),
+      room: () => onRoom(session),
+      overflow: () => onOverflow(session),
+    })
     const token = canResume ? randomOctets(18).toString('base64url') : ''
     const resumable: Resumable = { token, session, outlet, receivedBefore: session.received, stream }
     session.replaceOutlet(outlet)
@@ -167,6 +170,8 @@ export class StreamManagement implements StreamFeature {
     // What the old stream delivered and is still on its way to the disk is counted when it is there.
     stream.wait(
       new Promise<void>((resolve) => session.whenHandled(resolve)).then(() => {
+        // Another stream was quicker, and has ended this one.
+        if (resumable.stream !== stream) return
         stream.bound(session)
         stream.send(el(NS, 'resumed', { previd: token, h: handledOn(resumable) }))
         const resent = outlet.attach(stream, h)
