@@ -122,13 +122,19 @@ export class Session {
   /** Runs when everything received so far is handled: at once when it is. */
   whenHandled(run: () => void): void {
     if (this.#handled === this.#received) run()
-    else this.#waiters.push({ at: this.#received, run })
+    else this.#wait(this.#received, run)
   }
 
   /** Resolves when no message of this session waits for the disk. */
   drained(): Promise<void> | undefined {
     if (this.#inFlight === 0) return undefined
-    return new Promise((resolve) => this.#waiters.push({ at: this.#handled + this.#inFlight, run: resolve }))
+    return new Promise((resolve) => this.#wait(this.#handled + this.#inFlight, resolve))
+  }
+
+  /** A stanza may wait for less than what an acknowledgement waits for that was asked for earlier: who waits for least comes first. */
+  #wait(at: number, run: () => void): void {
+    const behind = this.#waiters.findIndex((waiter) => waiter.at > at)
+    this.#waiters.splice(behind === -1 ? this.#waiters.length : behind, 0, { at, run })
   }
 
   /** A stored message is durable and on its way. Called once for each `stored`, in order. */
