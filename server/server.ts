@@ -104,9 +104,23 @@ const hostFacts = (config: Config, isDev: boolean, ports: { readonly current: Re
     admins: new Set(config.admins.flatMap((admin) => parseJid(admin)?.bare ?? [])),
     httpUrl,
     websocketUrl: () => `${httpUrl().replace(/^http/, 'ws')}${WEBSOCKET_PATH}`,
+    linkUrl: () => linkUrl(config, ports.current),
+    areRatesLimited: config.limits.rates,
+    allowsPlain: config.login.allowPlainWithoutTls,
     limits: streamLimitsOf(config),
     isDev,
   }
+}
+
+/** Without TLS and without a proxy in front, a page is for browsers of this machine. A port that the system picks is known only while the server runs. */
+const linkUrl = (config: Config, ports: Readonly<Record<string, number>>): string | undefined => {
+  const { publicUrl, http, https } = config.listen
+  if (publicUrl !== undefined) return publicUrl
+  const portOf = (name: string, port: number | 'off'): number | undefined =>
+    ports[name] ?? (port === 'off' || port === 0 ? undefined : port)
+  const [secure, plain] = [portOf('https', https), portOf('http', http)]
+  if (secure !== undefined) return `https://${config.domain}:${secure}`
+  return plain !== undefined && config.domain === 'localhost' ? `http://localhost:${plain}` : undefined
 }
 
 const assembleFrom = async (config: Config, driver: Driver, host: HostFacts, log: Logger, metrics: Metrics): Promise<Assembly> =>

@@ -3,7 +3,7 @@ import { isDeepStrictEqual } from 'node:util'
 import type { Clock } from '#server/base/clock.ts'
 import type { Logger } from '#server/base/log.ts'
 import { WorkQueue } from '#server/base/work-queue.ts'
-import { type BareJid, makeJid } from '#stanzas/jid.ts'
+import { type BareJid, type Jid, makeJid } from '#stanzas/jid.ts'
 import type { Account, Credentials, ScramHash, ScramKeys, Accounts as Storage } from '#storage/shapes.ts'
 import { BoundedCache } from './bounded-cache.ts'
 import {
@@ -21,8 +21,12 @@ import { DerivationQueue } from './derivation-queue.ts'
 export interface AccountEvents {
   readonly created: { readonly account: BareJid }
   readonly deleted: { readonly account: BareJid }
-  /** The password was set anew (not merely stored in another form), or the account was disabled or enabled. */
-  readonly changed: { readonly account: BareJid; readonly what: 'password' | 'disabled' | 'enabled' }
+  /** The password was set anew (not merely stored in another form), or the account was disabled or enabled; `by` one of its own sessions. */
+  readonly changed: {
+    readonly account: BareJid
+    readonly what: 'password' | 'disabled' | 'enabled'
+    readonly by?: Jid | undefined
+  }
 }
 
 /** What became of an attempt to prove a password. */
@@ -129,14 +133,14 @@ export class Accounts {
     return this.#add(jid, { scram: {}, bcrypt: hash.replace(/^\$2y/, '$2b') })
   }
 
-  /** Replaces the password. */
-  async setPassword(jid: BareJid, password: string): Promise<'changed' | 'no-account' | 'invalid-password' | 'busy'> {
+  /** Replaces the password; `by` the session of the account that asked for it. */
+  async setPassword(jid: BareJid, password: string, by?: Jid): Promise<'changed' | 'no-account' | 'invalid-password' | 'busy'> {
     const prepared = preparePassword(password)
     if (prepared === undefined) return 'invalid-password'
     const credentials = await this.#derivations.run(() => deriveCredentials(prepared, { iterations: this.#iterations }))
     if (credentials === undefined) return 'busy'
     if (!(await this.#update(jid, { credentials }))) return 'no-account'
-    await this.#tell('changed', { account: jid, what: 'password' })
+    await this.#tell('changed', { account: jid, what: 'password', by })
     return 'changed'
   }
 

@@ -80,7 +80,7 @@ const refusal = ({ failures, windowMs }: FailureLimit): Admission => ({
 })
 
 /** The part of an address that one customer has: all of IPv4, the first 64 bits of IPv6. */
-const networkOf = (address: string): string => {
+export const networkOf = (address: string): string => {
   if (!address.includes(':')) return address
   const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address)?.[1]
   if (mapped !== undefined) return mapped

@@ -207,6 +207,12 @@ export interface HostFacts {
   /** Where a web browser finds the HTTP server, without a slash at the end; for links in invitations and host-meta. */
   readonly httpUrl: () => string
   readonly websocketUrl: () => string
+  /** The same for links that go to people elsewhere; absent when nobody elsewhere reaches the HTTP server by a browser. */
+  readonly linkUrl: () => string | undefined
+  /** Whether rates are limited at all; off in tests and benchmarks. */
+  readonly areRatesLimited: boolean
+  /** Whether the operator lets passwords travel without TLS. */
+  readonly allowsPlain: boolean
   readonly limits: { readonly beforeLogin: StreamLimits; readonly afterLogin: StreamLimits }
   /** A development server: open registration, no rate limits. */
   readonly isDev: boolean
