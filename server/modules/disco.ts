@@ -1,0 +1,99 @@
+import { text } from '#server/base/schema.ts'
+import { defineModule, type IqRequest, onGet } from '#server/core/module.ts'
+import type { DataForm } from '#stanzas/data-form.ts'
+import { type DiscoInfo, discoInfoElement } from '#stanzas/disco-info.ts'
+import { type Element, el } from '#stanzas/element.ts'
+import type { Address } from '#stanzas/jid.ts'
+import { NS_DISCO_INFO, NS_DISCO_ITEMS } from '#stanzas/namespaces.ts'
+import { StanzaError } from '#stanzas/stanza-error.ts'
+import { roster } from './roster.ts'
+
+/** What a node of the server tells about itself; `undefined` for a node that is not its own. */
+export type InfoNode = (node: string) => DiscoInfo | undefined
+
+/** What modules may add to the answers, and read of them. */
+export interface DiscoApi {
+  /** What the server tells about itself; the same object until that changes. */
+  serverInfo(): DiscoInfo
+  /** Adds a service to the server's items. */
+  addItem(address: Address, name: string): void
+  /** Adds a form to the server's info (XEP-0128). */
+  addForm(form: DataForm): void
+  /** Answers for nodes of the server. */
+  addInfoNode(answer: InfoNode): void
+}
+
+/** Tells what the server and its accounts are and can do. */
+export const disco = defineModule({
+  name: 'disco',
+  summary: 'Tells clients what the server and its accounts are, what they can do, and which services there are.',
+  xeps: { 'XEP-0030': '2.5.0', 'XEP-0128': '1.0.1' },
+  features: { server: [NS_DISCO_INFO, NS_DISCO_ITEMS], account: [NS_DISCO_INFO, NS_DISCO_ITEMS] },
+  config: { name: text({ default: 'Waxwing', doc: 'The name by which clients show this server.' }) },
+  needs: { roster },
+
+  start({ config, needs, registry, sessions }) {
+    const items: Element[] = []
+    const nodes: InfoNode[] = []
+    let serverInfo: DiscoInfo = {
+      identities: [{ category: 'server', type: 'im', name: config.name }, ...registry.serverIdentities],
+      features: registry.serverFeatures,
+      forms: [],
+    }
+    const accountInfo: DiscoInfo = {
+      identities: [{ category: 'account', type: 'registered' }, ...registry.accountIdentities],
+      features: registry.accountFeatures,
+      forms: [],
+    }
+    const api: DiscoApi = {
+      serverInfo: () => serverInfo,
+      addItem(address, name) {
+        items.push(el(NS_DISCO_ITEMS, 'item', { jid: address.jid, name }))
+      },
+      addForm(form) {
+        serverInfo = { ...serverInfo, forms: [...serverInfo.forms, form] }
+      },
+      addInfoNode(answer) {
+        nodes.push(answer)
+      },
+    }
+
+    const infoOfServer = ({ payload }: IqRequest): Element => {
+      const node = payload.attrs.node
+      if (node === undefined) return discoInfoElement(serverInfo)
+      for (const answer of nodes) {
+        const info = answer(node)
+        if (info !== undefined) return discoInfoElement(info, node)
+      }
+      throw new StanzaError('item-not-found')
+    }
+    const infoOfAccount = async ({ payload, from, to: account }: IqRequest): Promise<Element> => {
+      // XEP-0030 §8, RFC 6121 §8.5.1: to strangers an account looks as if it did not exist.
+      if (!(await needs.roster.maySeePresence(from, account))) throw new StanzaError('service-unavailable')
+      if (payload.attrs.node !== undefined) throw new StanzaError('item-not-found')
+      return discoInfoElement(accountInfo)
+    }
+    const itemsOfServer = ({ payload }: IqRequest): Element => {
+      if (payload.attrs.node !== undefined) throw new StanzaError('item-not-found')
+      return el(NS_DISCO_ITEMS, 'query', {}, ...items)
+    }
+    const itemsOfAccount = async ({ payload, from, to: account }: IqRequest): Promise<Element> => {
+      const node = payload.attrs.node
+      // XEP-0030 §8: strangers find nothing, with or without a node, whether or not there is such an account.
+      if (!(await needs.roster.maySeePresence(from, account))) return el(NS_DISCO_ITEMS, 'query', { node })
+      if (node !== undefined) throw new StanzaError('item-not-found')
+      const resources = sessions.available(account).map(({ jid }) => el(NS_DISCO_ITEMS, 'item', { jid }))
+      return el(NS_DISCO_ITEMS, 'query', {}, ...resources)
+    }
+
+    return {
+      api,
+      iq: [
+        onGet(NS_DISCO_INFO, 'query', 'server', infoOfServer),
+        onGet(NS_DISCO_INFO, 'query', 'account', infoOfAccount),
+        onGet(NS_DISCO_ITEMS, 'query', 'server', itemsOfServer),
+        onGet(NS_DISCO_ITEMS, 'query', 'account', itemsOfAccount),
+      ],
+    }
+  },
+})
