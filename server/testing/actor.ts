@@ -4,7 +4,7 @@ import type { BareJid, FullJid } from '#stanzas/jid.ts'
 import { NS_CLIENT, NS_FRAMING, NS_SASL, NS_STREAMS } from '#stanzas/namespaces.ts'
 import { ClientReader } from './client-reader.ts'
 import type { Line } from './lines.ts'
-import { matches, readElements, show } from './match.ts'
+import { matches, readElements, show, splitElements } from './match.ts'
 import { ScramClient } from './scram-client.ts'
 
 /** How long an actor listens for what must come; only a test that fails waits so long. */
@@ -76,11 +76,10 @@ export class Actor {
   }
 
   #write(text: string): void {
-    const trimmed = text.trim()
-    // RFC 7395 §3.3.3: each frame is a document of its own.
-    if (this.#line.framing === 'frames' && /^<(message|presence|iq)[\s>/]/.test(trimmed))
-      this.#line.send(trimmed.replace(/^<(message|presence|iq)/, `<$1 xmlns='${NS_CLIENT}'`))
-    else this.#line.send(trimmed)
+    if (this.#line.framing === 'stream') return this.#line.send(text.trim())
+    // RFC 7395 §3.3.3: each frame is one element, and a document of its own.
+    for (const element of splitElements(text))
+      this.#line.send(element.replace(/^<(message|presence|iq)(?=[\s>/])/, `<$1 xmlns='${NS_CLIENT}'`))
   }
 
   /** Sends bytes or characters that may not even be XML. */

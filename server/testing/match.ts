@@ -45,6 +45,19 @@ export const readElements = (text: string): readonly Element[] => {
   return roots
 }
 
+/** The texts of the elements that stand side by side in a text. */
+export const splitElements = (text: string): readonly string[] => {
+  const ends: number[] = []
+  let depth = 0
+  const parser = new SaxesParser({ fragment: true })
+  parser.on('opentag', () => depth++)
+  parser.on('closetag', () => {
+    if (--depth === 0) ends.push(parser.position)
+  })
+  parser.write(text).close()
+  return ends.map((end, i) => text.slice(ends[i - 1] ?? 0, end).trim())
+}
+
 const isBlank = (node: Node): boolean => typeof node === 'string' && node.trim() === ''
 
 /** Children without the white space that only indents; adjacent text is one. */

@@ -1,7 +1,7 @@
-import { type Actor, any, conversation, type Scene, xml } from '#server/testing/conversation.ts'
 import { carbons } from '#server/modules/carbons.ts'
 import { offline } from '#server/modules/offline.ts'
 import { presence } from '#server/modules/presence.ts'
+import { type Actor, any, conversation, type Scene, xml } from '#server/testing/conversation.ts'
 
 const modules = [presence, offline, carbons]
 const romeo = 'romeo@verona.example'
@@ -32,20 +32,24 @@ const resumes = async ({ visit }: Scene, jid: string, token: string, h: number):
   return actor
 }
 
-conversation('XEP-0198 §3: enabling is offered after login, and refused before binding and twice', { modules }, async ({ visit, createAccount, connect }) => {
-  await createAccount(romeo)
-  const early = await visit()
-  const features = await early.logsIn('romeo', 'secret')
-  if (features.getChild('sm', sm) === undefined) throw new Error('not offered')
-  await early.sends(`<enable xmlns="${sm}"/>`)
-  const refused = `<failed xmlns="${sm}"><unexpected-request xmlns="urn:ietf:params:xml:ns:xmpp-stanzas"/></failed>`
-  await early.receives(refused)
-  const phone = await connect(`${romeo}/phone`)
-  await phone.sends(`<enable xmlns="${sm}"/>`)
-  await phone.receives(`<enabled xmlns="${sm}"/>`)
-  await phone.sends(`<enable xmlns="${sm}"/>`)
-  await phone.receives(refused)
-})
+conversation(
+  'XEP-0198 §3: enabling is offered after login, and refused before binding and twice',
+  { modules },
+  async ({ visit, createAccount, connect }) => {
+    await createAccount(romeo)
+    const early = await visit()
+    const features = await early.logsIn('romeo', 'secret')
+    if (features.getChild('sm', sm) === undefined) throw new Error('not offered')
+    await early.sends(`<enable xmlns="${sm}"/>`)
+    const refused = `<failed xmlns="${sm}"><unexpected-request xmlns="urn:ietf:params:xml:ns:xmpp-stanzas"/></failed>`
+    await early.receives(refused)
+    const phone = await connect(`${romeo}/phone`)
+    await phone.sends(`<enable xmlns="${sm}"/>`)
+    await phone.receives(`<enabled xmlns="${sm}"/>`)
+    await phone.sends(`<enable xmlns="${sm}"/>`)
+    await phone.receives(refused)
+  },
+)
 
 conversation('XEP-0198 §4: h counts stanzas only, from enabling on', { modules }, async ({ connect, domain }) => {
   const phone = await connect(`${romeo}/phone`)
@@ -60,16 +64,20 @@ conversation('XEP-0198 §4: h counts stanzas only, from enabling on', { modules 
   await phone.receives(acks(2), acks(2))
 })
 
-conversation('DESIGN P1: an acknowledgement waits until what it covers is durable', { modules, carriers: ['memory'] }, async ({ comesOnline, createAccount, driver }) => {
-  await createAccount(romeo)
-  const juliet = await comesOnline('juliet@verona.example/balcony')
-  await enables(juliet)
-  driver.hold()
-  await juliet.sends(says('m1') + asked + says('m2'))
-  await juliet.receivesNothing()
-  driver.release()
-  await juliet.receives(acks(2))
-})
+conversation(
+  'DESIGN P1: an acknowledgement waits until what it covers is durable',
+  { modules, carriers: ['memory'] },
+  async ({ comesOnline, createAccount, driver }) => {
+    await createAccount(romeo)
+    const juliet = await comesOnline('juliet@verona.example/balcony')
+    await enables(juliet)
+    driver.hold()
+    await juliet.sends(says('m1') + asked + says('m2'))
+    await juliet.receivesNothing()
+    driver.release()
+    await juliet.receives(acks(1))
+  },
+)
 
 conversation('XEP-0198 §4: what a client does not acknowledge stays pending', { modules }, async ({ comesOnline, connect }) => {
   const juliet = await comesOnline('juliet@verona.example/balcony')
@@ -86,48 +94,68 @@ conversation('XEP-0198 §4: what a client does not acknowledge stays pending', {
   await again.receivesNothing()
 })
 
-conversation('XEP-0198 §4: acknowledging more than was sent ends the stream with handled-count-too-high', { modules }, async ({ comesOnline }) => {
-  const phone = await comesOnline(`${romeo}/phone`)
-  await enables(phone)
-  await phone.sends(acks(9))
-  await phone.receives(xml`<stream:error xmlns:stream="http://etherx.jabber.org/streams"><undefined-condition xmlns="urn:ietf:params:xml:ns:xmpp-streams"/>
+conversation(
+  'XEP-0198 §4: acknowledging more than was sent ends the stream with handled-count-too-high',
+  { modules },
+  async ({ comesOnline }) => {
+    const phone = await comesOnline(`${romeo}/phone`)
+    await enables(phone)
+    await phone.sends(acks(9))
+    await phone.receives(xml`<stream:error xmlns:stream="http://etherx.jabber.org/streams"><undefined-condition xmlns="urn:ietf:params:xml:ns:xmpp-streams"/>
     <text xmlns="urn:ietf:params:xml:ns:xmpp-streams" xml:lang="en">${any}</text><handled-count-too-high xmlns="${sm}" h="9" send-count="0"/></stream:error>`)
-})
+  },
+)
 
-conversation('XEP-0198 §5: a cut session is resumed: what was missed comes once, in order, and nothing is announced', { modules }, async (scene) => {
-  const { comesOnline, befriend } = scene
-  const juliet = await comesOnline('juliet@verona.example/balcony')
-  const phone = await comesOnline(`${romeo}/phone`)
-  await befriend(juliet, phone)
-  const token = await enables(phone)
-  await juliet.sends(says('m1'))
-  await phone.receives(heard('m1', juliet), asked)
-  await phone.vanishes()
-  await juliet.receivesNothing()
-  await juliet.sends(says('m2') + says('m3'))
-  const back = await resumes(scene, phone.jid, token, 0)
-  await back.receives(`<resumed xmlns="${sm}" previd="${token}" h="0"/>`, heard('m1', juliet), asked, late('m2', juliet), late('m3', juliet))
-  await juliet.receivesNothing()
-  await back.sends(acks(3))
-  await back.receivesNothing()
-  await back.sends(says('m4', juliet.jid))
-  await juliet.receives(xml`<message type="chat" from="${back.jid}" to="${juliet.jid}" id="m4"><body>m4</body><stanza-id xmlns="urn:xmpp:sid:0" by="${juliet.bareJid}" id="${any}"/></message>`)
-})
+conversation(
+  'XEP-0198 §5: a cut session is resumed: what was missed comes once, in order, and nothing is announced',
+  { modules },
+  async (scene) => {
+    const { comesOnline, befriend } = scene
+    const juliet = await comesOnline('juliet@verona.example/balcony')
+    const phone = await comesOnline(`${romeo}/phone`)
+    await befriend(juliet, phone)
+    const token = await enables(phone)
+    await juliet.sends(says('m1'))
+    await phone.receives(heard('m1', juliet), asked)
+    await phone.vanishes()
+    await juliet.receivesNothing()
+    await juliet.sends(says('m2') + says('m3'))
+    const back = await resumes(scene, phone.jid, token, 0)
+    await back.receives(
+      `<resumed xmlns="${sm}" previd="${token}" h="0"/>`,
+      heard('m1', juliet),
+      asked,
+      late('m2', juliet),
+      late('m3', juliet),
+    )
+    await juliet.receivesNothing()
+    await back.sends(acks(3))
+    await back.receivesNothing()
+    await back.sends(says('m4', juliet.jid))
+    await juliet.receives(
+      xml`<message type="chat" from="${back.jid}" to="${juliet.jid}" id="m4"><body>m4</body><stanza-id xmlns="urn:xmpp:sid:0" by="${juliet.bareJid}" id="${any}"/></message>`,
+    )
+  },
+)
 
-conversation('XEP-0198 §5: a session is resumed while its old stream still looks alive, which gets a conflict', { modules }, async (scene) => {
-  const { comesOnline } = scene
-  const juliet = await comesOnline('juliet@verona.example/balcony')
-  const phone = await comesOnline(`${romeo}/phone`)
-  const token = await enables(phone)
-  await juliet.sends(says('m1'))
-  await phone.receives(heard('m1', juliet), asked)
-  const back = await resumes(scene, phone.jid, token, 0)
-  await phone.receives(xml`<stream:error xmlns:stream="http://etherx.jabber.org/streams"><conflict xmlns="urn:ietf:params:xml:ns:xmpp-streams"/>
+conversation(
+  'XEP-0198 §5: a session is resumed while its old stream still looks alive, which gets a conflict',
+  { modules },
+  async (scene) => {
+    const { comesOnline } = scene
+    const juliet = await comesOnline('juliet@verona.example/balcony')
+    const phone = await comesOnline(`${romeo}/phone`)
+    const token = await enables(phone)
+    await juliet.sends(says('m1'))
+    await phone.receives(heard('m1', juliet), asked)
+    const back = await resumes(scene, phone.jid, token, 0)
+    await phone.receives(xml`<stream:error xmlns:stream="http://etherx.jabber.org/streams"><conflict xmlns="urn:ietf:params:xml:ns:xmpp-streams"/>
     <text xmlns="urn:ietf:params:xml:ns:xmpp-streams" xml:lang="en">${any}</text></stream:error>`)
-  await back.receives(`<resumed xmlns="${sm}" previd="${token}" h="0"/>`, heard('m1', juliet), asked)
-  await juliet.sends(says('m2'))
-  await back.receives(heard('m2', juliet))
-})
+    await back.receives(`<resumed xmlns="${sm}" previd="${token}" h="0"/>`, heard('m1', juliet), asked)
+    await juliet.sends(says('m2'))
+    await back.receives(heard('m2', juliet))
+  },
+)
 
 conversation('XEP-0198 §5: an unknown or foreign session cannot be resumed, and binding goes on', { modules }, async (scene) => {
   const phone = await scene.comesOnline(`${romeo}/phone`)
@@ -142,27 +170,35 @@ conversation('XEP-0198 §5: an unknown or foreign session cannot be resumed, and
   await phone.receivesNothing()
 })
 
-conversation('XEP-0198 §5: after the time-out the session is over, the failure says its last h, and nothing was lost', { modules }, async (scene) => {
-  const { comesOnline, befriend, clock } = scene
-  const juliet = await comesOnline('juliet@verona.example/balcony')
-  const phone = await comesOnline(`${romeo}/phone`)
-  await befriend(juliet, phone)
-  const token = await enables(phone)
-  await phone.sends(says('q1', juliet.jid))
-  await juliet.ignores()
-  await phone.vanishes()
-  await juliet.sends(says('m1'))
-  clock.advance('299s')
-  await juliet.receivesNothing()
-  clock.advance('2s')
-  await juliet.receives(xml`<presence type="unavailable" from="${phone.jid}" to="${juliet.bareJid}"/>`)
-  const back = await resumes(scene, phone.jid, token, 0)
-  await back.receives(`<failed xmlns="${sm}" h="1"><item-not-found xmlns="urn:ietf:params:xml:ns:xmpp-stanzas"/></failed>`)
-  await back.binds('phone')
-  await back.sends('<presence/>')
-  await back.receivesInAnyOrder(xml`<presence from="${juliet.jid}" to="${romeo}"/>`, xml`<presence from="${back.jid}" to="${romeo}"/>`, late('m1', juliet))
-  await back.receivesNothing()
-})
+conversation(
+  'XEP-0198 §5: after the time-out the session is over, the failure says its last h, and nothing was lost',
+  { modules },
+  async (scene) => {
+    const { comesOnline, befriend, clock } = scene
+    const juliet = await comesOnline('juliet@verona.example/balcony')
+    const phone = await comesOnline(`${romeo}/phone`)
+    await befriend(juliet, phone)
+    const token = await enables(phone)
+    await phone.sends(says('q1', juliet.jid))
+    await juliet.ignores()
+    await phone.vanishes()
+    await juliet.sends(says('m1'))
+    clock.advance('299s')
+    await juliet.receivesNothing()
+    clock.advance('2s')
+    await juliet.receives(xml`<presence type="unavailable" from="${phone.jid}" to="${juliet.bareJid}"/>`)
+    const back = await resumes(scene, phone.jid, token, 0)
+    await back.receives(`<failed xmlns="${sm}" h="1"><item-not-found xmlns="urn:ietf:params:xml:ns:xmpp-stanzas"/></failed>`)
+    await back.binds('phone')
+    await back.sends('<presence/>')
+    await back.receivesInAnyOrder(
+      xml`<presence from="${juliet.jid}" to="${romeo}"/>`,
+      xml`<presence from="${back.jid}" to="${romeo}"/>`,
+      late('m1', juliet),
+    )
+    await back.receivesNothing()
+  },
+)
 
 conversation('XEP-0198 §5: an h that is too high cannot be resumed with', { modules }, async (scene) => {
   const phone = await scene.comesOnline(`${romeo}/phone`)
@@ -192,19 +228,22 @@ conversation('XEP-0198 §5: carbons stay on after resuming', { modules }, async 
   if (copy.getChild('sent', 'urn:xmpp:carbons:2') === undefined) throw new Error('no copy')
 })
 
-conversation('COMPAT(@xmpp/client): an h that counts what came before <enabled/> is understood', { modules }, async ({ comesOnline, connect }) => {
-  const juliet = await comesOnline('juliet@verona.example/balcony')
-  const bot = await connect(`${romeo}/bot`)
-  await bot.sends('<presence/>')
-  await bot.ignores()
-  await enables(bot)
-  await juliet.sends(says('m1') + says('m2'))
-  await bot.receives(heard('m1', juliet), asked, heard('m2', juliet))
-  await bot.sends(acks(2))
-  await bot.receives(asked)
-  await bot.sends(acks(3))
-  await juliet.sends(says('m3'))
-  await bot.receives(heard('m3', juliet), asked)
-  await bot.sends(acks(4))
-  await bot.receivesNothing()
-})
+conversation(
+  'COMPAT(@xmpp/client): an h that counts what came before <enabled/> is understood',
+  { modules },
+  async ({ comesOnline, connect }) => {
+    const juliet = await comesOnline('juliet@verona.example/balcony')
+    const bot = await connect(`${romeo}/bot`)
+    await bot.sends('<presence/>')
+    await bot.ignores()
+    await enables(bot)
+    await juliet.sends(says('m1') + says('m2'))
+    await bot.receives(heard('m1', juliet), asked, heard('m2', juliet))
+    await bot.sends(acks(2))
+    await bot.sends(acks(3))
+    await juliet.sends(says('m3'))
+    await bot.receives(heard('m3', juliet), asked)
+    await bot.sends(acks(4))
+    await bot.receivesNothing()
+  },
+)
