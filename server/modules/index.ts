@@ -1,15 +1,41 @@
 import type { Module } from '#server/core/module.ts'
 import { caps } from './caps.ts'
+import { carbons } from './carbons.ts'
 import { contactAddresses } from './contact-addresses.ts'
+import { csi } from './csi.ts'
 import { disco } from './disco.ts'
 import { entityTime } from './entity-time.ts'
 import { hostMeta } from './host-meta.ts'
+import { lastActivity } from './last-activity.ts'
+import { offline } from './offline.ts'
 import { ping } from './ping.ts'
+import { presence } from './presence.ts'
 import { privateXml } from './private-xml.ts'
 import { registration } from './registration.ts'
+import { roster } from './roster.ts'
 import { streamLimits } from './stream-limits.ts'
+import { subscriptions } from './subscriptions.ts'
 import { vcard } from './vcard.ts'
 import { version } from './version.ts'
 
 /** Every module of the server: one import and one line each. */
-export const modules: readonly Module[] = [ping, registration, version, entityTime, privateXml, vcard, streamLimits, hostMeta, disco, caps, contactAddresses]
+export const modules: readonly Module[] = [
+  roster,
+  subscriptions,
+  presence,
+  offline,
+  carbons,
+  csi,
+  ping,
+  registration,
+  version,
+  entityTime,
+  privateXml,
+  vcard,
+  streamLimits,
+  hostMeta,
+  disco,
+  caps,
+  contactAddresses,
+  lastActivity,
+]
