@@ -86,6 +86,15 @@ export const readReference = (bytes: Buffer, p: number, end: number): number => 
   return -1
 }
 
+/** Reads one character of character data, which is not a `<`, or a reference to one. */
+export const readCharacter = (bytes: Buffer, p: number, end: number): number => {
+  const c = bytes[p] as number
+  if (c >= 0x80) return readSequence(bytes, p, end)
+  if (c === AMPERSAND) return readReference(bytes, p, end)
+  if (c < 0x20 && c !== 0x09 && c !== 0x0a && c !== 0x0d) malformed('no such control character is allowed')
+  return p + 1
+}
+
 /** Where `readText` and `readCdata` stopped when they returned -1: everything before is good. */
 export let stoppedAt = 0
 
@@ -98,10 +107,8 @@ export const readText = (bytes: Buffer, from: number, end: number): number => {
     let next = -1
     if (p === end) next = -1
     else if (c === LESS_THAN) return p
-    else if (c >= 0x80) next = readSequence(bytes, p, end)
-    else if (c === AMPERSAND) next = readReference(bytes, p, end)
     else if (c === BRACKET) next = readBracket(bytes, p, end)
-    else malformed('no such control character is allowed')
+    else next = readCharacter(bytes, p, end)
     if (next === -1) {
       stoppedAt = p
       return -1

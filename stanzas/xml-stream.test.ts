@@ -237,7 +237,10 @@ const REFUSED: Readonly<Record<string, readonly [string, Buffer]>> = {
   'Namespaces §4: a local part that begins with a digit': ['not-well-formed', bytes("<message><a:1 xmlns:a='u'/></message>")],
   'XML §2.1: a space before the name': ['not-well-formed', bytes('< message/>')],
   'RFC 6120 §4.4: text between stanzas': ['bad-format', bytes('hello<message/>')],
-  'RFC 6120 §4.4: CDATA between stanzas': ['not-well-formed', bytes('<![CDATA[x]]>')],
+  'RFC 6120 §4.4: text beyond ASCII between stanzas': ['bad-format', bytes('é')],
+  'RFC 6120 §4.4: a reference between stanzas': ['bad-format', bytes('&lt;')],
+  'RFC 3629: bad bytes between stanzas': ['not-well-formed', bytes([0xc3, 0x28])],
+  'RFC 6120 §4.4: CDATA between stanzas': ['bad-format', bytes('<![CDATA[x]]>')],
   'RFC 6120 §13.12: elements nested without end': [
     'policy-violation',
     bytes('<message>', '<a>'.repeat(40), '</a>'.repeat(40), '</message>'),

@@ -7,9 +7,10 @@ import { tag } from './start-tag.ts'
 import { borrowTokenizer, NO_SCOPE, returnTokenizer, type Scope, type Tokenizer, type XmlLimits } from './tokenizer.ts'
 import { UnfinishedElement } from './unfinished-element.ts'
 import { wire } from './wire.ts'
+import { readCharacter } from './xml-chars.ts'
 import { readXmlDeclaration } from './xml-declaration.ts'
 import { malformed, restricted, XmlError } from './xml-error.ts'
-import { CLASS, SPACE, TEXT } from './xml-names.ts'
+import { CLASS, SPACE } from './xml-names.ts'
 
 export { parseElement } from './element-reader.ts'
 export type { XmlLimits } from './tokenizer.ts'
@@ -150,7 +151,7 @@ export class XmlStream {
   /** Reads what begins at `base`. */
   #readItem(tokenizer: Tokenizer): boolean {
     const { bytes, base, end } = tokenizer
-    if (bytes[base] !== LESS_THAN) refuseText(bytes[base] as number, this.#state)
+    if (bytes[base] !== LESS_THAN) return refuseText(bytes, base, end, this.#state)
     if (base + 1 === end) return false
     const next = bytes[base + 1]
     if (next === BANG) return refuseDeclaration(bytes, base, end)
@@ -254,19 +255,23 @@ const skipSpace = (bytes: Buffer, from: number, end: number): number => {
   return p
 }
 
-/** Refuses what stands where only elements may. */
-const refuseText = (byte: number, state: State): never => {
+/** Refuses what stands where only elements may, once enough of it is there to tell what it is. */
+const refuseText = (bytes: Buffer, start: number, end: number, state: State): boolean => {
+  const byte = bytes[start] as number
   // RFC 6120 §11.6: 0xFE and 0xFF begin a byte order mark of UTF-16, and nothing in UTF-8.
   if (byte >= 0xfe && state === 'start') throw new XmlError('unsupported-encoding', 'XMPP is UTF-8')
   if (state !== 'content') malformed('a stream begins with its header')
-  // RFC 6120 §4.4: a stream holds elements, and white space between them.
-  if (((CLASS[byte] as number) & TEXT) !== 0) throw new XmlError('bad-format', 'text may not stand between elements')
-  return malformed('text may not stand between elements')
+  return readCharacter(bytes, start, end) === -1 ? false : refuseContent()
+}
+
+/** RFC 6120 §4.4: a stream holds elements, and white space between them; text there is well-formed, but nothing to process (§4.9.3.1). */
+const refuseContent = (): never => {
+  throw new XmlError('bad-format', 'text may not stand between elements')
 }
 
 /** Refuses what begins with `<!` outside of elements, once enough of it is there to tell. */
 const refuseDeclaration = (bytes: Buffer, start: number, end: number): boolean => {
   if (start + 2 >= end) return false
-  if (bytes[start + 2] === BRACKET) malformed('text may not stand between elements')
+  if (bytes[start + 2] === BRACKET) refuseContent()
   return restricted('comments and document types are not allowed')
 }
