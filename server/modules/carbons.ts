@@ -1,13 +1,13 @@
-import type { Address } from '#stanzas/jid.ts'
+import { observe, type Passage } from '#server/core/hooks.ts'
+import { defineModule, onSet } from '#server/core/module.ts'
+import type { Session } from '#server/core/session.ts'
 import { forwardedWire } from '#stanzas/forwarded.ts'
 import { hintsOf } from '#stanzas/hints.ts'
+import type { Address } from '#stanzas/jid.ts'
 import { NS_CARBONS, NS_CHAT_MARKERS, NS_CHAT_STATES, NS_CLIENT, NS_RECEIPTS } from '#stanzas/namespaces.ts'
 import { message, type Stanza } from '#stanzas/stanza.ts'
 import { stanzaIdWire } from '#stanzas/stanza-id.ts'
 import { wire } from '#stanzas/wire.ts'
-import { observe, type Passage } from '#server/core/hooks.ts'
-import { defineModule, onSet } from '#server/core/module.ts'
-import type { Session } from '#server/core/session.ts'
 
 const NS_MUC_USER = 'http://jabber.org/protocol/muc#user'
 const NS_CONFERENCE = 'jabber:x:conference'
@@ -37,7 +37,11 @@ export const carbons = defineModule({
       for (const device of devices) {
         if (device === sender || !stateOf(device).isEnabled) continue
         if (recipients?.includes(device)) continue
-        forwarded ??= wrap(direction, account, entry === undefined ? stanza : stanza.restamp({ append: stanzaIdWire(account, entry) }))
+        forwarded ??= wrap(
+          direction,
+          account,
+          entry === undefined ? stanza : stanza.restamp({ append: stanzaIdWire(account, entry) }),
+        )
         device.send(forwarded.restamp({ to: device.address }), direction === 'received' ? entry : undefined)
       }
     }
@@ -58,7 +62,8 @@ export const carbons = defineModule({
           (passage) => {
             const { stanza, from, to } = passage
             // A message to oneself has been copied as sent.
-            if (from.bare !== to.bare && sessions.of(to.bare).length > 1 && isEligible(stanza, 'received')) copy('received', to.bareAddress, passage)
+            if (from.bare !== to.bare && sessions.of(to.bare).length > 1 && isEligible(stanza, 'received'))
+              copy('received', to.bareAddress, passage)
           },
           { kind: 'message' },
         ),

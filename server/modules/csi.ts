@@ -1,11 +1,11 @@
+import { integer } from '#server/base/schema.ts'
+import { guard, observe } from '#server/core/hooks.ts'
+import { defineModule, onNonza } from '#server/core/module.ts'
+import type { Session } from '#server/core/session.ts'
+import { isStorable } from '#server/core/storable.ts'
 import { el } from '#stanzas/element.ts'
 import { NS_CHAT_STATES } from '#stanzas/namespaces.ts'
 import type { Stanza } from '#stanzas/stanza.ts'
-import { guard, observe } from '#server/core/hooks.ts'
-import { defineModule, onNonza } from '#server/core/module.ts'
-import { isStorable } from '#server/core/storable.ts'
-import { integer } from '#server/base/schema.ts'
-import type { Session } from '#server/core/session.ts'
 
 const NS_CSI = 'urn:xmpp:csi:0'
 
@@ -21,7 +21,12 @@ export const csi = defineModule({
   summary: 'Holds back presence and typing notices while a client says that nobody looks.',
   xeps: { 'XEP-0352': '1.0.0' },
   config: {
-    maxHeld: integer({ default: 500, min: 1, max: 10_000, doc: 'How many stanzas are held back for one inactive client before all are sent.' }),
+    maxHeld: integer({
+      default: 500,
+      min: 1,
+      max: 10_000,
+      doc: 'How many stanzas are held back for one inactive client before all are sent.',
+    }),
   },
   perSession: (): State => ({ isInactive: false, held: new Map() }),
 
@@ -83,4 +88,3 @@ const canWait = (stanza: Stanza): boolean => {
   if (stanza.kind !== 'message' || stanza.type === 'groupchat' || stanza.type === 'error') return false
   return !isStorable(stanza) && stanza.payloads.some(({ ns }) => ns === NS_CHAT_STATES)
 }
-

@@ -93,21 +93,21 @@ export const matches = (actual: Element, expected: Element): boolean => {
   )
 }
 
-const escape = (text: string): string => text.replace(/&/g, '&amp;').replace(/</g, '&lt;').replace(/'/g, '&apos;')
+const escaped = (text: string): string => text.replace(/&/g, '&amp;').replace(/</g, '&lt;').replace(/'/g, '&apos;')
 
 /** An element as people read it, for the message of a failed test. */
 export const show = (element: Element, indent = '', parentNs = ''): string => {
   const attrs = Object.entries(element.attrs)
     .sort(([a], [b]) => (a < b ? -1 : 1))
-    .map(([key, value]) => ` ${key}='${escape(value)}'`)
+    .map(([key, value]) => ` ${key}='${escaped(value)}'`)
     .join('')
   const ns = element.ns === parentNs ? '' : ` xmlns='${element.ns}'`
   const content = contentOf(element)
   if (content.length === 0) return `${indent}<${element.name}${ns}${attrs}/>`
   if (content.every((node) => typeof node === 'string'))
-    return `${indent}<${element.name}${ns}${attrs}>${escape(content.join(''))}</${element.name}>`
+    return `${indent}<${element.name}${ns}${attrs}>${escaped(content.join(''))}</${element.name}>`
   const inner = content.map((node) =>
-    typeof node === 'string' ? `${indent}  ${escape(node)}` : show(node, `${indent}  `, element.ns),
+    typeof node === 'string' ? `${indent}  ${escaped(node)}` : show(node, `${indent}  `, element.ns),
   )
   return [`${indent}<${element.name}${ns}${attrs}>`, ...inner, `${indent}</${element.name}>`].join('\n')
 }

@@ -23,7 +23,7 @@ export const socketListeners = (clock: FakeClock): SocketListeners => {
       proxies: [],
       reusePort: false,
     })
-    return { port: listeners.ports['test'] ?? 0, close: async () => listeners.close() }
+    return { port: listeners.ports.test ?? 0, close: async () => listeners.close() }
   }
   return {
     tcp: (accept: Accept) => open({ kind: 'xmpp', accept }),

@@ -86,7 +86,7 @@ export const sasl = (options: SaslOptions): StreamFeature => {
   const begin = (stream: C2sStream, element: Element): void | Promise<void> => {
     const login = loginOf(stream)
     const offered = offeredOn(stream)
-    const name = element.attrs['mechanism'] ?? ''
+    const name = element.attrs.mechanism ?? ''
     const mechanism = offered.find((candidate) => candidate.name === name)
     login.exchange = undefined
     // RFC 6120 §6.5.4, §6.5.7

@@ -107,7 +107,7 @@ export class StreamManagement implements StreamFeature {
     // XEP-0198 §3: after binding, and once.
     if (session === undefined || this.#bySession.has(session) || !(session.outlet instanceof PlainOutlet))
       return stream.send(failed('unexpected-request'))
-    const wantsResume = element.attrs['resume'] === 'true' || element.attrs['resume'] === '1'
+    const wantsResume = element.attrs.resume === 'true' || element.attrs.resume === '1'
     const canResume = wantsResume && this.#options.resumeTimeoutMs > 0
     const { onTaken, onRoom, onOverflow } = this.#options
     const outlet = new ManagedOutlet(stream, session.outlet.sent, this.#options.outlet, {
@@ -137,7 +137,7 @@ export class StreamManagement implements StreamFeature {
   #acknowledge(stream: C2sStream, element: Element): void {
     const resumable = stream.session === undefined ? undefined : this.#bySession.get(stream.session)
     if (resumable === undefined) throw new StreamError('unsupported-stanza-type')
-    const h = parseH(element.attrs['h'])
+    const h = parseH(element.attrs.h)
     if (h === undefined) throw new StreamError('policy-violation', { text: 'an acknowledgement says no h' })
     const { outlet } = resumable
     // XEP-0198 §4: more than was sent.
@@ -149,8 +149,8 @@ export class StreamManagement implements StreamFeature {
   }
 
   #resume(stream: C2sStream, element: Element): void {
-    const h = parseH(element.attrs['h'])
-    const token = element.attrs['previd'] ?? ''
+    const h = parseH(element.attrs.h)
+    const token = element.attrs.previd ?? ''
     if (stream.session !== undefined || h === undefined) return stream.send(failed('unexpected-request'))
     const resumable = this.#byToken.get(token)
     if (resumable === undefined || resumable.session.account !== stream.account || resumable.session.hasEnded) {
