@@ -3,13 +3,21 @@ import { defineModule, type IqRequest, onGet } from '#server/core/module.ts'
 import type { DataForm } from '#stanzas/data-form.ts'
 import { type DiscoInfo, discoInfoElement } from '#stanzas/disco-info.ts'
 import { type Element, el } from '#stanzas/element.ts'
-import type { Address } from '#stanzas/jid.ts'
+import type { Address, Jid } from '#stanzas/jid.ts'
 import { NS_DISCO_INFO, NS_DISCO_ITEMS } from '#stanzas/namespaces.ts'
 import { StanzaError } from '#stanzas/stanza-error.ts'
 import { roster } from './roster.ts'
 
-/** What a node of the server tells about itself; `undefined` for a node that is not its own. */
-export type InfoNode = (node: string) => DiscoInfo | undefined
+/** What a node of the server tells about itself to this asker; `undefined` for a node that is not its own. */
+export type InfoNode = (node: string, from: Jid) => DiscoInfo | undefined
+
+/** An item of a node of the server. */
+export interface NodeItem {
+  readonly node: string
+  readonly name: string
+}
+/** What is under a node of the server for this asker; `undefined` for a node that is not its own. */
+export type ItemsNode = (node: string, from: Jid) => readonly NodeItem[] | undefined
 
 /** What modules may add to the answers, and read of them. */
 export interface DiscoApi {
@@ -21,6 +29,8 @@ export interface DiscoApi {
   addForm(form: DataForm): void
   /** Answers for nodes of the server. */
   addInfoNode(answer: InfoNode): void
+  /** Lists what is under nodes of the server. */
+  addItemsNode(answer: ItemsNode): void
 }
 
 /** Tells what the server and its accounts are and can do. */
@@ -35,6 +45,7 @@ export const disco = defineModule({
   start({ config, needs, registry, sessions }) {
     const items: Element[] = []
     const nodes: InfoNode[] = []
+    const itemsNodes: ItemsNode[] = []
     let serverInfo: DiscoInfo = {
       identities: [{ category: 'server', type: 'im', name: config.name }, ...registry.serverIdentities],
       features: registry.serverFeatures,
@@ -56,13 +67,16 @@ export const disco = defineModule({
       addInfoNode(answer) {
         nodes.push(answer)
       },
+      addItemsNode(answer) {
+        itemsNodes.push(answer)
+      },
     }
 
-    const infoOfServer = ({ payload }: IqRequest): Element => {
+    const infoOfServer = ({ payload, from }: IqRequest): Element => {
       const node = payload.attrs.node
       if (node === undefined) return discoInfoElement(serverInfo)
       for (const answer of nodes) {
-        const info = answer(node)
+        const info = answer(node, from)
         if (info !== undefined) return discoInfoElement(info, node)
       }
       throw new StanzaError('item-not-found')
@@ -73,9 +87,16 @@ export const disco = defineModule({
       if (payload.attrs.node !== undefined) throw new StanzaError('item-not-found')
       return discoInfoElement(accountInfo)
     }
-    const itemsOfServer = ({ payload }: IqRequest): Element => {
-      if (payload.attrs.node !== undefined) throw new StanzaError('item-not-found')
-      return el(NS_DISCO_ITEMS, 'query', {}, ...items)
+    const itemsOfServer = ({ payload, from, to }: IqRequest): Element => {
+      const { node } = payload.attrs
+      if (node === undefined) return el(NS_DISCO_ITEMS, 'query', {}, ...items)
+      for (const answer of itemsNodes) {
+        const found = answer(node, from)
+        if (found === undefined) continue
+        const listed = found.map((item) => el(NS_DISCO_ITEMS, 'item', { jid: to, node: item.node, name: item.name }))
+        return el(NS_DISCO_ITEMS, 'query', { node }, ...listed)
+      }
+      throw new StanzaError('item-not-found')
     }
     const itemsOfAccount = async ({ payload, from, to: account }: IqRequest): Promise<Element> => {
       const node = payload.attrs.node
