@@ -77,8 +77,13 @@ export const keepTag = (
   isEmpty[slot] = empty ? 1 : 0
 }
 
+/** How many bytes a known tag has. */
 export const knownLength = (slot: number): number => lengths[slot] as number
+/** How many bytes its name has. */
 export const knownNameLength = (slot: number): number => nameLengths[slot] as number
+/** Its name. */
 export const knownName = (slot: number): string => names[slot] as string
+/** The default namespace it declares; `undefined` when it declares none. */
 export const knownNs = (slot: number): string | undefined => namespaces[slot]
+/** Whether it is an empty-element tag. */
 export const knownIsEmpty = (slot: number): boolean => isEmpty[slot] === 1

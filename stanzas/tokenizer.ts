@@ -62,6 +62,7 @@ const GREATER_THAN = 0x3e
 const BANG = 0x21
 const QUESTION = 0x3f
 
+/** Reads one first-level element, strictly, and in as many goes as its bytes take to come. */
 export class Tokenizer {
   /** The bytes of the element stand from `base`; nothing at or behind `end` is read yet. */
   bytes: Buffer = NONE

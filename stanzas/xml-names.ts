@@ -1,10 +1,12 @@
 import { isUtf8 } from 'node:buffer'
-import { attributeText, type Wire, wire } from './wire.ts'
+import { attributeText, wire } from './wire.ts'
 import { malformed } from './xml-error.ts'
 
 /** Bits of `CLASS`: what a byte below 0x80 may be part of. Bytes above have none, they are looked at one sequence at a time. */
 export const NAME_START = 1
+/** Any byte of a name. */
 export const NAME = 2
+/** White space. */
 export const SPACE = 4
 /** Character data that needs no second look: not `<`, `&`, `]`. */
 export const TEXT = 8
@@ -33,9 +35,9 @@ const classOf = (c: number): number => {
   return bits
 }
 
-/** The class of each byte; the colon is in no name class, because a qualified name is read in two parts. */
 const classes = Uint8Array.from({ length: 256 }, (_, c) => classOf(c))
 
+/** The class of each byte; the colon is in no name class, because a qualified name is read in two parts. */
 export const CLASS: Uint8Array = classes
 
 /** Passes over bytes that all have one of these bits: four at a time, which is how long texts become cheap. */
@@ -106,6 +108,3 @@ export const sameBytes = (bytes: Buffer, a: number, b: number, length: number): 
   for (let k = 0; k < length; k++) if (bytes[a + k] !== bytes[b + k]) return false
   return true
 }
-
-/** A raw slice of the bytes as wire text. */
-export const wireSlice = (bytes: Buffer, start: number, end: number): Wire => wire(bytes.toString('latin1', start, end))
