@@ -27,7 +27,8 @@ export class Element {
   /** All child elements, optionally only those with this name and namespace. */
   getChildren(name?: string, ns: string = this.ns): readonly Element[] {
     const found: Element[] = []
-    for (const node of this.children) if (typeof node !== 'string' && (name === undefined || (node.name === name && node.ns === ns))) found.push(node)
+    for (const node of this.children)
+      if (typeof node !== 'string' && (name === undefined || (node.name === name && node.ns === ns))) found.push(node)
     return found
   }
 
@@ -53,6 +54,10 @@ export const el = (
 ): Element => {
   const present: Record<string, string> = {}
   for (const [key, value] of Object.entries(attrs)) if (value !== undefined) present[key] = value
-  return new Element(ns, name, present, children.filter((node) => node !== undefined))
+  return new Element(
+    ns,
+    name,
+    present,
+    children.filter((node) => node !== undefined),
+  )
 }
-
