@@ -83,11 +83,11 @@ const startSession = async (xmpp: XmppClient, notes: Notebook): Promise<void> =>
 }
 
 const takeRoster = (notes: Notebook, query: XmlElement): void => {
-  for (const item of query.getChildren('item')) notes.contact(item.attrs['jid'] ?? '', item.attrs['subscription'] ?? 'none')
+  for (const item of query.getChildren('item')) notes.contact(item.attrs.jid ?? '', item.attrs.subscription ?? 'none')
 }
 
 const takeStanza = async (xmpp: XmppClient, notes: Notebook, stanza: XmlElement): Promise<void> => {
-  const from = stanza.attrs['from'] ?? ''
+  const from = stanza.attrs.from ?? ''
   const { type, id } = stanza.attrs
   if (stanza.is('presence')) {
     if (type === 'subscribe') notes.asked(bare(from))
@@ -95,7 +95,7 @@ const takeStanza = async (xmpp: XmppClient, notes: Notebook, stanza: XmlElement)
     return
   }
   if (!stanza.is('message') || type === 'error') return
-  const receivedId = stanza.getChild('received', NS_RECEIPTS)?.attrs['id']
+  const receivedId = stanza.getChild('received', NS_RECEIPTS)?.attrs.id
   if (receivedId !== undefined) return notes.receipt(receivedId)
   const body = stanza.getChildText('body')
   if (body !== null) notes.heard(bare(from), body)
