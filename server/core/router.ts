@@ -103,12 +103,13 @@ export class Router {
     }
     try {
       if (!this.isLocal(to)) return
-      if (stanza.kind === 'presence') this.#inboundPresence(passage)?.catch(failed)
-      else if (stanza.kind === 'iq') void then(this.#iqFrom(passage), () => undefined)
-      else {
-        const settled = this.#message(passage)
-        if (settled instanceof Promise) settled.catch(failed)
-      }
+      const settled =
+        stanza.kind === 'presence'
+          ? this.#inboundPresence(passage)
+          : stanza.kind === 'iq'
+            ? this.#iqFrom(passage)
+            : this.#message(passage)
+      if (settled instanceof Promise) settled.catch(failed)
     } catch (error) {
       failed(error)
     }
@@ -253,16 +254,26 @@ export class Router {
   // ---- iq
 
   #iqFrom(passage: Passage): undefined | Promise<undefined> {
-    const { stanza, from, to, session } = passage
+    const { stanza, to } = passage
     if (!this.isLocal(to)) throw new StanzaError('remote-server-not-found')
-    if (to.localpart !== '' && to.resourcepart !== '') return this.#iqToSession(passage)
+    if (to.localpart === '') return this.#iqToServer(passage)
+    const chain = this.#hooks.chain('inbound', 'iq')
+    return then(this.#hooks.pass(chain, passage), (passed): undefined | Promise<undefined> => {
+      if (passed === undefined) return undefined
+      const next = passed === stanza ? passage : { ...passage, stanza: passed }
+      // RFC 6121 §8.5.2.1.3: a request to the bare JID is answered by the server on the account's behalf.
+      const answered = to.resourcepart === '' ? this.#iqToServer(next) : this.#iqToSession(next)
+      this.#hooks.observe(chain, next)
+      return answered
+    })
+  }
+
+  #iqToServer({ stanza, from, to, session }: Passage): undefined | Promise<undefined> {
     const answer = (reply: Stanza | undefined): undefined => {
       if (reply !== undefined) this.#answer(reply, session)
     }
-    // RFC 6121 §8.5.2.1.3: a request to the bare JID is answered by the server on the account's behalf.
     const reply = this.#iq.handle(stanza, from, to, session)
-    if (reply instanceof Promise) return reply.then(answer)
-    return answer(reply)
+    return reply instanceof Promise ? reply.then(answer) : answer(reply)
   }
 
   #answer(reply: Stanza, session: Session | undefined): void {
@@ -270,17 +281,11 @@ export class Router {
     else this.route(reply)
   }
 
-  #iqToSession(passage: Passage): undefined | Promise<undefined> {
-    const { stanza, to } = passage
-    const chain = this.#hooks.chain('inbound', 'iq')
-    return then(this.#hooks.pass(chain, passage), (passed): undefined => {
-      if (passed === undefined) return undefined
-      const session = this.#sessions.get(to)
-      if (session !== undefined) session.send(passed)
-      // RFC 6121 §8.5.3.2.3: nobody there; an answer to nobody is dropped.
-      else if (stanza.type === 'get' || stanza.type === 'set') throw new StanzaError('service-unavailable')
-      this.#hooks.observe(chain, { ...passage, stanza: passed })
-    }) as undefined | Promise<undefined>
+  #iqToSession({ stanza, to }: Passage): undefined {
+    const session = this.#sessions.get(to)
+    if (session !== undefined) session.send(stanza)
+    // RFC 6121 §8.5.3.2.3: nobody there; an answer to nobody is dropped.
+    else if (stanza.type === 'get' || stanza.type === 'set') throw new StanzaError('service-unavailable')
   }
 
   // ---- presence
