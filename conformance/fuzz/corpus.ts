@@ -17,7 +17,8 @@ const plain = (name: string, password: string): string =>
   `<auth ${SASL} mechanism='PLAIN'>${Buffer.from(`\0${name}\0${password}`).toString('base64')}</auth>`
 const scramFirst = `<auth ${SASL} mechanism='SCRAM-SHA-256'>${Buffer.from('n,,n=fuzz1,r=fyko+d2lbbFgONRv9qkxdawL').toString('base64')}</auth>`
 const scramFinal = `<response ${SASL}>${Buffer.from('c=biws,r=fyko+d2lbbFgONRv9qkxdawL3rfcNHYJY1ZVvWVs7j,p=v0X8v3Bz2T0CJGbJQyF0X+HI4Ts=').toString('base64')}</response>`
-const iq = (type: 'get' | 'set', payload: string, attributes = ''): string => `<iq type='${type}' id='q1'${attributes}>${payload}</iq>`
+const iq = (type: 'get' | 'set', payload: string, attributes = ''): string =>
+  `<iq type='${type}' id='q1'${attributes}>${payload}</iq>`
 const bind = iq('set', "<bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'><resource>desk</resource></bind>")
 const session = iq('set', "<session xmlns='urn:ietf:params:xml:ns:xmpp-session'/>")
 const message = (to: string, type: string, inner: string): string =>
@@ -36,7 +37,15 @@ export const corpus: readonly [Dialogue, ...Dialogue[]] = [
   dialogue('nothing', header, iq('get', "<query xmlns='jabber:iq:register'/>", toServer), end),
   dialogue('nothing', header, bind, '<presence/>', message(`fuzz1@${HOME}`, 'chat', body), end),
   dialogue('nothing', header, ' \n ', `<enable ${SM} resume='true'/>`, end),
-  dialogue('login', header, bind, session, '<presence/>', message(`fuzz2@${HOME}`, 'chat', body), `<enable ${SM} resume='true'/>`),
+  dialogue(
+    'login',
+    header,
+    bind,
+    session,
+    '<presence/>',
+    message(`fuzz2@${HOME}`, 'chat', body),
+    `<enable ${SM} resume='true'/>`,
+  ),
   dialogue('login', header, `<resume ${SM} previd='c29tZXRoaW5nIG9sZA' h='3'/>`, bind, `<enable ${SM}/>`, `<r ${SM}/>`),
   dialogue(
     'bound',
@@ -57,7 +66,11 @@ export const corpus: readonly [Dialogue, ...Dialogue[]] = [
     'bound',
     '<presence/>',
     message(`fuzz1@${HOME}`, 'chat', body),
-    message(`fuzz2@${HOME}/desk`, 'chat', `${body}<request xmlns='urn:xmpp:receipts'/><origin-id xmlns='urn:xmpp:sid:0' id='o1'/>`),
+    message(
+      `fuzz2@${HOME}/desk`,
+      'chat',
+      `${body}<request xmlns='urn:xmpp:receipts'/><origin-id xmlns='urn:xmpp:sid:0' id='o1'/>`,
+    ),
     message(`nobody@${HOME}`, 'normal', body),
     message(`fuzz3@${HOME}`, 'headline', '<subject>news</subject>'),
     message(`fuzz3@${HOME}`, 'groupchat', body),
@@ -68,16 +81,31 @@ export const corpus: readonly [Dialogue, ...Dialogue[]] = [
     'bound',
     iq('set', "<enable xmlns='urn:xmpp:carbons:2'/>"),
     message(`fuzz2@${HOME}`, 'chat', `${body}<private xmlns='urn:xmpp:carbons:2'/><no-copy xmlns='urn:xmpp:hints'/>`),
-    message(`fuzz2@${HOME}`, 'chat', "<composing xmlns='http://jabber.org/protocol/chatstates'/><no-store xmlns='urn:xmpp:hints'/>"),
-    message(`fuzz2@${HOME}`, 'chat', "<displayed xmlns='urn:xmpp:chat-markers:0' id='m0'/><stanza-id xmlns='urn:xmpp:sid:0' by='fuzz2@localhost' id='1'/>"),
-    message(`fuzz1@${HOME}`, 'chat', `<sent xmlns='urn:xmpp:carbons:2'><forwarded xmlns='urn:xmpp:forward:0'><delay xmlns='urn:xmpp:delay' stamp='2002-09-10T23:08:25Z'/><message xmlns='jabber:client' to='a@b'>${body}</message></forwarded></sent>`),
+    message(
+      `fuzz2@${HOME}`,
+      'chat',
+      "<composing xmlns='http://jabber.org/protocol/chatstates'/><no-store xmlns='urn:xmpp:hints'/>",
+    ),
+    message(
+      `fuzz2@${HOME}`,
+      'chat',
+      "<displayed xmlns='urn:xmpp:chat-markers:0' id='m0'/><stanza-id xmlns='urn:xmpp:sid:0' by='fuzz2@localhost' id='1'/>",
+    ),
+    message(
+      `fuzz1@${HOME}`,
+      'chat',
+      `<sent xmlns='urn:xmpp:carbons:2'><forwarded xmlns='urn:xmpp:forward:0'><delay xmlns='urn:xmpp:delay' stamp='2002-09-10T23:08:25Z'/><message xmlns='jabber:client' to='a@b'>${body}</message></forwarded></sent>`,
+    ),
     "<inactive xmlns='urn:xmpp:csi:0'/>",
     "<active xmlns='urn:xmpp:csi:0'/>",
   ),
   dialogue(
     'bound',
     iq('get', "<query xmlns='jabber:iq:roster' ver=''/>"),
-    iq('set', `<query xmlns='jabber:iq:roster'><item jid='fuzz3@${HOME}' name='Tybalt &quot;cats&quot;'><group>Capulet</group></item></query>`),
+    iq(
+      'set',
+      `<query xmlns='jabber:iq:roster'><item jid='fuzz3@${HOME}' name='Tybalt &quot;cats&quot;'><group>Capulet</group></item></query>`,
+    ),
     iq('set', `<query xmlns='jabber:iq:roster'><item jid='fuzz3@${HOME}' subscription='remove'/></query>`),
   ),
   dialogue(
@@ -104,16 +132,28 @@ export const corpus: readonly [Dialogue, ...Dialogue[]] = [
   dialogue(
     'bound',
     iq('get', "<vCard xmlns='vcard-temp'/>"),
-    iq('set', "<vCard xmlns='vcard-temp'><FN>Juliet</FN><PHOTO><TYPE>image/png</TYPE><BINVAL>iVBORw0KGgo=</BINVAL></PHOTO></vCard>"),
-    iq('set', "<query xmlns='jabber:iq:private'><storage xmlns='storage:bookmarks'><conference jid='a@b' name='x'/></storage></query>"),
+    iq(
+      'set',
+      "<vCard xmlns='vcard-temp'><FN>Juliet</FN><PHOTO><TYPE>image/png</TYPE><BINVAL>iVBORw0KGgo=</BINVAL></PHOTO></vCard>",
+    ),
+    iq(
+      'set',
+      "<query xmlns='jabber:iq:private'><storage xmlns='storage:bookmarks'><conference jid='a@b' name='x'/></storage></query>",
+    ),
     iq('get', "<query xmlns='jabber:iq:private'><storage xmlns='storage:bookmarks'/></query>"),
     iq('set', "<block xmlns='urn:xmpp:blocking'><item jid='tybalt@capulet.example'/></block>"),
     iq('set', "<unblock xmlns='urn:xmpp:blocking'/>"),
   ),
   dialogue(
     'bound',
-    iq('set', "<query xmlns='urn:xmpp:mam:2' queryid='f27'><x xmlns='jabber:x:data' type='submit'><field var='FORM_TYPE' type='hidden'><value>urn:xmpp:mam:2</value></field><field var='with'><value>fuzz2@localhost</value></field></x><set xmlns='http://jabber.org/protocol/rsm'><max>10</max><before/></set></query>"),
-    iq('set', "<pubsub xmlns='http://jabber.org/protocol/pubsub'><publish node='urn:xmpp:bookmarks:1'><item id='a@b'><conference xmlns='urn:xmpp:bookmarks:1' autojoin='true'/></item></publish></pubsub>"),
+    iq(
+      'set',
+      "<query xmlns='urn:xmpp:mam:2' queryid='f27'><x xmlns='jabber:x:data' type='submit'><field var='FORM_TYPE' type='hidden'><value>urn:xmpp:mam:2</value></field><field var='with'><value>fuzz2@localhost</value></field></x><set xmlns='http://jabber.org/protocol/rsm'><max>10</max><before/></set></query>",
+    ),
+    iq(
+      'set',
+      "<pubsub xmlns='http://jabber.org/protocol/pubsub'><publish node='urn:xmpp:bookmarks:1'><item id='a@b'><conference xmlns='urn:xmpp:bookmarks:1' autojoin='true'/></item></publish></pubsub>",
+    ),
     iq('get', "<pubsub xmlns='http://jabber.org/protocol/pubsub'><items node='urn:xmpp:bookmarks:1'/></pubsub>"),
     iq('set', "<command xmlns='http://jabber.org/protocol/commands' node='list' action='execute'/>", toServer),
     iq('get', "<query xmlns='jabber:iq:register'/>", toServer),

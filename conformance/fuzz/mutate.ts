@@ -38,7 +38,18 @@ const INTRUDERS: readonly [string, ...string[]] = [
 ]
 
 /** Bytes that are no UTF-8: cut, overlong, a surrogate, beyond Unicode, UTF-16 marks. */
-const BAD_UTF8: readonly [string, ...string[]] = ['c3', '80', 'c080', 'e08080', 'eda080', 'f4908080', 'f8888080', 'fffe', 'feff', 'f09f98']
+const BAD_UTF8: readonly [string, ...string[]] = [
+  'c3',
+  '80',
+  'c080',
+  'e08080',
+  'eda080',
+  'f4908080',
+  'f8888080',
+  'fffe',
+  'feff',
+  'f09f98',
+]
 
 const VALUES: readonly [string, ...string[]] = [
   '',
@@ -128,16 +139,24 @@ const splice: Mutation = (steps, chance) => {
 
 const intrude: Mutation = (steps, chance) =>
   rewrite(steps, pick(steps, chance), (bytes) =>
-    insert(bytes, chance.once(4) ? chance.below(bytes.length + 1) : behindTag(bytes, chance), Buffer.from(chance.oneOf(INTRUDERS))),
+    insert(
+      bytes,
+      chance.once(4) ? chance.below(bytes.length + 1) : behindTag(bytes, chance),
+      Buffer.from(chance.oneOf(INTRUDERS)),
+    ),
   )
 
 const spoilUtf8: Mutation = (steps, chance) =>
-  rewrite(steps, pick(steps, chance), (bytes) => insert(bytes, chance.below(bytes.length + 1), Buffer.from(chance.oneOf(BAD_UTF8), 'hex')))
+  rewrite(steps, pick(steps, chance), (bytes) =>
+    insert(bytes, chance.below(bytes.length + 1), Buffer.from(chance.oneOf(BAD_UTF8), 'hex')),
+  )
 
 const nest: Mutation = (steps, chance) => {
   const depth = 1 + chance.skewed(5_000)
   const closed = chance.once(2) ? '</x>'.repeat(depth) : ''
-  rewrite(steps, pick(steps, chance), (bytes) => insert(bytes, behindTag(bytes, chance), Buffer.from('<x>'.repeat(depth) + closed)))
+  rewrite(steps, pick(steps, chance), (bytes) =>
+    insert(bytes, behindTag(bytes, chance), Buffer.from('<x>'.repeat(depth) + closed)),
+  )
 }
 
 const inflate: Mutation = (steps, chance) => {
@@ -145,14 +164,18 @@ const inflate: Mutation = (steps, chance) => {
   const text = chance.oneOf(['a', '&amp;', ' ', '☃', '&#x41;']).repeat(Math.ceil(size / 5))
   rewrite(steps, pick(steps, chance), (bytes) => {
     const quote = bytes.indexOf("='", chance.below(bytes.length + 1))
-    return chance.once(2) && quote >= 0 ? insert(bytes, quote + 2, Buffer.from(text)) : insert(bytes, behindTag(bytes, chance), Buffer.from(text))
+    return chance.once(2) && quote >= 0
+      ? insert(bytes, quote + 2, Buffer.from(text))
+      : insert(bytes, behindTag(bytes, chance), Buffer.from(text))
   })
 }
 
 const crowd: Mutation = (steps, chance) =>
   rewrite(steps, pick(steps, chance), (bytes) => {
     const space = bytes.indexOf(' ')
-    const many = Array.from({ length: 1 + chance.skewed(400) }, (_, i) => (chance.once(3) ? ` xmlns:p${i}='u${i}'` : ` a${i}='${i}'`))
+    const many = Array.from({ length: 1 + chance.skewed(400) }, (_, i) =>
+      chance.once(3) ? ` xmlns:p${i}='u${i}'` : ` a${i}='${i}'`,
+    )
     return space < 0 ? bytes : insert(bytes, space, Buffer.from(many.join('')))
   })
 
@@ -164,10 +187,25 @@ const revalue: Mutation = (steps, chance) =>
     return Buffer.concat([bytes.subarray(0, start + 2), Buffer.from(chance.oneOf(VALUES)), bytes.subarray(end)])
   })
 
-const NAMES: readonly [string, ...string[]] = ['message', 'presence', 'iq', 'type', 'to', 'from', 'id', 'xmlns', 'query', 'set', 'get', 'chat']
+const NAMES: readonly [string, ...string[]] = [
+  'message',
+  'presence',
+  'iq',
+  'type',
+  'to',
+  'from',
+  'id',
+  'xmlns',
+  'query',
+  'set',
+  'get',
+  'chat',
+]
 
 const rename: Mutation = (steps, chance) =>
-  rewrite(steps, pick(steps, chance), (bytes) => Buffer.from(bytes.toString('latin1').replaceAll(chance.oneOf(NAMES), chance.oneOf(NAMES)), 'latin1'))
+  rewrite(steps, pick(steps, chance), (bytes) =>
+    Buffer.from(bytes.toString('latin1').replaceAll(chance.oneOf(NAMES), chance.oneOf(NAMES)), 'latin1'),
+  )
 
 const blank: Mutation = (steps, chance) => {
   steps.splice(chance.below(steps.length + 1), 0, Buffer.from(chance.oneOf([' ', '\n', '\r\n\t', ' '.repeat(5_000)])))

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { baselineOf, classOf, compare, readResults, withSecondTry } from './baseline.ts'
+import { baselineOf, classOf, compare, readLog, readResults, withSecondTry } from './baseline.ts'
 
 const lines =
   'passed\tPing.async (tcp)\t12\t\nfailed\tRoster.push\t5000\tNoResponse: no reply\nimpossible\tMam\t0\tnot supported\n'
@@ -20,9 +20,17 @@ describe('The baseline of foreign tests may only improve', () => {
     expect(compare(baseline, results, true)).toEqual({ worse: ['Roster.push', 'Mam', 'Old.test'], better: ['Ping.async (tcp)'] })
     expect(compare(baseline, results, false).worse).toEqual(['Roster.push', 'Mam'])
   })
-  it('takes the second try of a test in place of the first', () => {
-    const second = readResults('passed\tRoster.push\t40\t\n')
-    expect(withSecondTry(results, second).map(({ outcome }) => outcome)).toEqual(['passed', 'passed', 'impossible'])
+  it('takes the second try of a test in place of the first, and what the first did not come to', () => {
+    const second = readResults('passed\tRoster.push\t40\t\npassed\tVersion.get\t3\t\n')
+    expect(withSecondTry(results, second).map(({ outcome }) => outcome)).toEqual(['passed', 'passed', 'impossible', 'passed'])
+  })
+  it('reads the log of a run that was cut short, with the connection of a test in its name', () => {
+    const log = ['INFO: Ping.async (Normal) Start', 'INFO: Ping.async (Normal) Success', 'INFO: Login.bad (LowLevel, tcp) Start']
+    log.push('SEVERE: Login.bad (LowLevel, tcp) Failed', 'WARNING: something else (Normal) happened')
+    expect(readLog(log).map(({ test, outcome }) => `${test}: ${outcome}`)).toEqual([
+      'Ping.async: passed',
+      'Login.bad (tcp): failed',
+    ])
   })
   it('keeps outcomes by test, sorted, and knows the class of a test', () => {
     expect(Object.entries(baselineOf(results)).map(([test]) => test)).toEqual(['Mam', 'Ping.async (tcp)', 'Roster.push'])

@@ -32,6 +32,23 @@ export const readResults = (text: string): readonly Result[] =>
       return { test, outcome, milliseconds: Number(milliseconds), reason }
     })
 
+/** A line of the framework's log that says how far a test is. */
+export const readStep = (line: string): { readonly test: string; readonly said: string } | undefined => {
+  const [, name, type, connection, said] =
+    /^\w+: (\w+\.\w+) \((\w+)(?:, ([\w, -]+))?\) (Start|Success|Failed|Not possible)/.exec(line) ?? []
+  if (name === undefined || type === undefined || said === undefined) return undefined
+  return { test: connection === undefined ? name : `${name} (${connection})`, said }
+}
+
+/** The results that the log tells of, for a run that ended before it wrote them. */
+export const readLog = (log: readonly string[]): readonly Result[] =>
+  log.flatMap((line) => {
+    const step = readStep(line)
+    const outcome = saidOutcomes.get(step?.said ?? '')
+    if (step === undefined || outcome === undefined) return []
+    return [{ test: step.test, outcome, milliseconds: 0, reason: outcome === 'passed' ? '' : line }]
+  })
+
 /** Compares a run with the baseline; a test that a whole run no longer has counts as lost. */
 export const compare = (baseline: Baseline, results: readonly Result[], isWhole: boolean): Comparison => {
   const now = new Map(results.map(({ test, outcome }) => [test, outcome]))
@@ -42,10 +59,10 @@ export const compare = (baseline: Baseline, results: readonly Result[], isWhole:
   }
 }
 
-/** Puts the results of a second try in the place of the first one's. */
+/** Puts the results of a second try in the place of the first one's, and adds those the first did not come to. */
 export const withSecondTry = (first: readonly Result[], second: readonly Result[]): readonly Result[] => {
-  const again = new Map(second.map((result) => [result.test, result]))
-  return first.map((result) => again.get(result.test) ?? result)
+  const tests = new Map([...first, ...second].map((result) => [result.test, result]))
+  return [...tests.values()]
 }
 
 /** The baseline a run makes, in the order of its tests' names. */
@@ -56,3 +73,9 @@ export const baselineOf = (results: readonly Result[]): Baseline =>
 export const classOf = (test: string): string => test.split('.')[0] ?? test
 
 const isOutcome = (text: string): text is Outcome => text === 'passed' || text === 'failed' || text === 'impossible'
+
+const saidOutcomes: ReadonlyMap<string, Outcome> = new Map([
+  ['Success', 'passed'],
+  ['Failed', 'failed'],
+  ['Not possible', 'impossible'],
+])
