@@ -24,6 +24,12 @@ interface Directed {
   refusing: Set<BareJid> | undefined
 }
 
+/** What modules may ask of presence. */
+export interface PresenceApi {
+  /** Whom the session told by name that it is available (RFC 6121 §4.6.3). */
+  toldBy(session: Session): Iterable<Address>
+}
+
 /** Tells those who may know which resources of an account are available. */
 export const presence = defineModule({
   name: 'presence',
@@ -31,7 +37,7 @@ export const presence = defineModule({
   needs: { roster, subscriptions },
   perSession: (): Directed => ({ told: undefined, refusing: undefined }),
 
-  start({ needs, sessions, router, stateOf, emit }) {
+  start({ needs, sessions, router, delivery, stateOf, emit }) {
     /** RFC 6121 §4.2.2, §4.4.2, §4.5.2: one copy for each subscriber, and one for all of the account's available resources. */
     const broadcast = (session: Session, stanza: Stanza, { contacts }: Roster): void => {
       const { refusing } = stateOf(session)
@@ -55,10 +61,15 @@ export const presence = defineModule({
     const begin = (session: Session, stanza: Stanza, all: Roster): void | Promise<void> => {
       if (session.hasEnded) return undefined
       const isInitial = !session.isAvailable
+      const wasWilling = session.isWilling
       session.priority = priorityOf(stanza)
       session.presence = stanza.detach()
       broadcast(session, session.presence, all)
-      if (!isInitial) return undefined
+      if (!isInitial) {
+        // §8.5.2.1.1: a priority that is not negative any more takes what waited for one.
+        if (session.isWilling && !wasWilling) delivery.catchUp(session)
+        return undefined
+      }
       tellOwn(session)
       const waiting = probe(session, all)
       if (waiting.length === 0) return emit('session-available', { session })
@@ -113,7 +124,7 @@ export const presence = defineModule({
     const toldByName = (account: Address, asking: Address, answerTo: Address): boolean => {
       const session = account.resourcepart === '' ? undefined : sessions.get(account)
       const told = session === undefined ? undefined : stateOf(session).told
-      if (told === undefined || !(told.has(asking.jid) || told.has(asking.bare))) return false
+      if (told === undefined || ![...told.values()].some(({ bare }) => bare === asking.bare)) return false
       router.route(makePresence({ from: account, to: answerTo }))
       return true
     }
@@ -182,11 +193,13 @@ export const presence = defineModule({
     const inOrder = (passage: Passage): void | Promise<void> =>
       needs.roster.isBusy(passage.to.bare) ? needs.roster.inOrder(passage.to.bare, () => deliver(passage)) : deliver(passage)
 
+    const api: PresenceApi = { toldBy: (session) => stateOf(session).told?.values() ?? [] }
+
     return {
+      api,
       presence: [
         onPresence('broadcast', ['available'], ({ stanza, session }) => {
           if (session === undefined) return undefined
-          priorityOf(stanza)
           const all = needs.roster.of(session.account)
           return all instanceof Promise ? all.then((loaded) => begin(session, stanza, loaded)) : begin(session, stanza, all)
         }),
