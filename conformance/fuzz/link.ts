@@ -8,11 +8,11 @@ export type Waited = 'there' | 'closed' | 'late'
 /** One connection to the server, on which anything at all can be said. */
 export interface Link {
   readonly framing: 'stream' | 'frames'
-  readonly isClosed: boolean
+  readonly isClosed: () => boolean
   /** What has come since `forget`. */
-  readonly text: string
+  readonly text: () => string
   /** Why what came is no XML; that is the server's fault. */
-  readonly complaint: string | undefined
+  readonly complaint: () => string | undefined
   send(bytes: Buffer): void
   /** Something that only this carrier has: a binary frame, a fragment, a half-closed socket. */
   sendOddly(bytes: Buffer): void
@@ -127,13 +127,12 @@ export const openTcp = async (port: number): Promise<Link> => {
   })
   socket.on('close', () => inbox.close())
   const send = (bytes: Buffer): void => void (socket.writable && socket.write(bytes))
-  return {
-    ...facts(inbox, 'stream'),
+  return linkOf(inbox, 'stream', {
     send,
     sendOddly: send,
-    finish: () => socket.end(),
-    cut: () => socket.resetAndDestroy(),
-  }
+    finish: () => void socket.end(),
+    cut: () => void socket.resetAndDestroy(),
+  })
 }
 
 /** Opens a WebSocket connection. */
@@ -152,9 +151,8 @@ export const openWebSocket = async (port: number): Promise<Link> => {
   })
   socket.on('close', () => inbox.close())
   const isOpen = (): boolean => socket.readyState === WebSocket.OPEN
-  return {
-    ...facts(inbox, 'frames'),
-    send: (bytes) => isOpen() && socket.send(bytes, { binary: false }),
+  return linkOf(inbox, 'frames', {
+    send: (bytes) => void (isOpen() && socket.send(bytes, { binary: false })),
     sendOddly(bytes) {
       if (!isOpen()) return
       if (bytes.length % 2 === 0) socket.send(bytes, { binary: true })
@@ -164,22 +162,17 @@ export const openWebSocket = async (port: number): Promise<Link> => {
     },
     finish: () => socket.close(),
     cut: () => socket.terminate(),
-  }
+  })
 }
 
-const facts = (inbox: Inbox, framing: Link['framing']) => ({
+const linkOf = (inbox: Inbox, framing: Link['framing'], sender: Pick<Link, 'send' | 'sendOddly' | 'finish' | 'cut'>): Link => ({
+  ...sender,
   framing,
-  get isClosed() {
-    return inbox.isClosed
-  },
-  get text() {
-    return inbox.text
-  },
-  get complaint() {
-    return inbox.complaint
-  },
+  isClosed: () => inbox.isClosed,
+  text: () => inbox.text,
+  complaint: () => inbox.complaint,
   forget() {
     inbox.text = ''
   },
-  until: (wanted: string | RegExp, timeoutMs: number) => inbox.until(wanted, timeoutMs),
+  until: (wanted, timeoutMs) => inbox.until(wanted, timeoutMs),
 })

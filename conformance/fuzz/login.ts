@@ -36,8 +36,8 @@ export const openStream = (link: Link, domain: string): void =>
 
 const expect = async (link: Link, wanted: RegExp): Promise<RegExpExecArray> => {
   const waited = await link.until(wanted, PATIENCE_MS)
-  const found = wanted.exec(link.text)
-  if (found === null) throw new Error(`${waited} while waiting for ${wanted}: ${link.text.slice(-400)}`)
+  const found = wanted.exec(link.text())
+  if (found === null) throw new Error(`${waited} while waiting for ${wanted}: ${link.text().slice(-400)}`)
   link.forget()
   return found
 }

@@ -73,14 +73,14 @@ export const play = async (
   const link = await prepared(target, framing, dialogue, number, survivors)
   link.forget()
   for (const { bytes, isOdd } of pieces) {
-    if (link.isClosed) break
+    if (link.isClosed()) break
     if (isOdd) link.sendOddly(bytes)
     else link.send(bytes)
     if (pieces.length > 1) await new Promise((resolve) => setImmediate(resolve))
   }
   const outcome = await finish(target, link, ending, `fence-${number}.`)
   if (outcome === 'alive') survivors.set(framing, link)
-  return link.complaint ?? (outcome === 'stuck' ? 'the server did not close' : undefined)
+  return link.complaint() ?? (outcome === 'stuck' ? 'the server did not close' : undefined)
 }
 
 const prepared = async (
@@ -93,7 +93,7 @@ const prepared = async (
   const survivor = prelude === 'bound' ? survivors.get(framing) : undefined
   if (survivor !== undefined) {
     survivors.delete(framing)
-    if (!survivor.isClosed) return survivor
+    if (!survivor.isClosed()) return survivor
   }
   const link = framing === 'frames' ? await openWebSocket(ports.http) : await openTcp(ports.c2s)
   const account = accounts[number % accounts.length]
