@@ -1,11 +1,13 @@
 import type { Module } from '#server/core/module.ts'
 import { caps } from './caps.ts'
 import { carbons } from './carbons.ts'
+import { commands } from './commands.ts'
 import { contactAddresses } from './contact-addresses.ts'
 import { csi } from './csi.ts'
 import { disco } from './disco.ts'
 import { entityTime } from './entity-time.ts'
 import { hostMeta } from './host-meta.ts'
+import { invites } from './invites.ts'
 import { lastActivity } from './last-activity.ts'
 import { offline } from './offline.ts'
 import { ping } from './ping.ts'
@@ -38,4 +40,6 @@ export const modules: readonly Module[] = [
   caps,
   contactAddresses,
   lastActivity,
+  commands,
+  invites,
 ]

@@ -1,0 +1,285 @@
+import { type Invite, type InviteRequest, OperationError } from '#server/base/operations.ts'
+import { RateLimit } from '#server/base/rate-limit.ts'
+import { choice, duration, integer } from '#server/base/schema.ts'
+import type { Passage } from '#server/core/hooks.ts'
+import { guard, observe } from '#server/core/hooks.ts'
+import { networkOf } from '#server/core/login-throttle.ts'
+import { defineModule, onVisitorIq, type Visitor } from '#server/core/module.ts'
+import { booleanOf, type DataForm, firstValueOf, formTypeField } from '#stanzas/data-form.ts'
+import { formatDateTime } from '#stanzas/datetime.ts'
+import { type Element, el } from '#stanzas/element.ts'
+import { type Address, type BareJid, makeJid, parseJid } from '#stanzas/jid.ts'
+import { presence, type Stanza } from '#stanzas/stanza.ts'
+import { StanzaError } from '#stanzas/stanza-error.ts'
+import { expiring } from '#storage/shapes.ts'
+import { badPayload, commands, type Stage } from './commands.ts'
+import { type Invitation, Invitations } from './invites/invitations.ts'
+import { landingPage } from './invites/landing-page.ts'
+import { invitationUri } from './invites/links.ts'
+import { type Permit, registration } from './registration.ts'
+import type { Contact } from './roster/contact.ts'
+import { roster } from './roster.ts'
+import { subscriptions } from './subscriptions.ts'
+
+const NS_PARS = 'urn:xmpp:pars:0'
+const NS_IBR_TOKEN = 'urn:xmpp:ibr-token:0'
+const FORM_TYPE = 'urn:xmpp:invite#invitation'
+
+/** Tokens that are none, from one network: nobody mistypes more, and a guess would take for ever. */
+const MISSES = { burst: 30, perMs: 60_000 }
+
+/** What modules and the command line may do with invitations. */
+export interface InvitesApi {
+  /** Makes an invitation with the operator's authority; throws an `OperationError`. */
+  create(request: InviteRequest): Promise<Invite>
+  /** The invitation of a token that can still be used. */
+  peek(token: string): Promise<Invitation | undefined>
+  /** Makes the guest a contact of whoever gave out the token, and uses it up; `false` when it is not good for that. */
+  redeem(token: string, inviter: Address, guest: Address): Promise<boolean>
+}
+
+/** Invites people: to an account of their own, to become a contact, or both at once. */
+export const invites = defineModule({
+  name: 'invites',
+  summary: 'Makes invitation links, with a page for browsers, to make an account or to become a contact.',
+  xeps: { 'XEP-0379': '0.3.3', 'XEP-0401': '0.6.0', 'XEP-0445': '0.2.0' },
+  config: {
+    lifetime: duration('7d', { min: '1m', max: '365d', doc: 'How long an invitation holds unless it says otherwise.' }),
+    contactsBy: choice(['everyone', 'admins'], { default: 'everyone', doc: 'Who may invite others to become their contact.' }),
+    accountsBy: choice(['everyone', 'admins'], {
+      default: 'admins',
+      doc: 'Who may let others make an account, by an invitation of its own or along with the invitation to become a contact.',
+    }),
+    perAccount: integer({ default: 100, min: 1, doc: 'How many invitations of one account may wait to be used.' }),
+  },
+  stores: { invitations: expiring<Invitation>(), issued: expiring<true>(), reserved: expiring<true>() },
+  needs: { commands, registration, roster, subscriptions },
+
+  start({ config, stores, needs, host, domain, accounts, sessions, clock, log }) {
+    const invitations = new Invitations(stores, clock)
+    const misses = new RateLimit(MISSES, clock)
+    const mayRegister = needs.registration.mode !== 'closed'
+
+    // ---- making them
+
+    const describe = (invitation: Invitation): Invite => {
+      const { token, expiresAtMs } = invitation
+      const base = host.linkUrl()
+      const url = base === undefined ? {} : { url: `${base}/invite/${token}` }
+      return { uri: invitationUri(invitation, domain), ...url, token, expiresAtMs }
+    }
+
+    const create = async (wanted: Omit<Invitation, 'token' | 'expiresAtMs'>, lifetimeMs = config.lifetime): Promise<Invite> => {
+      const { inviter } = wanted
+      if (inviter !== undefined && (await invitations.countOf(inviter)) >= config.perAccount)
+        throw new OperationError(`${inviter} has ${config.perAccount} invitations that nobody has used yet.`)
+      const invitation = await invitations.create(wanted, lifetimeMs)
+      log.info('invitation-made', { kind: wanted.kind, inviter })
+      return describe(invitation)
+    }
+
+    const inviteContact = async (inviter: BareJid, allowsRegistration: boolean, lifetimeMs?: number): Promise<Invite> => {
+      if (parseJid(inviter)?.domainpart !== domain.domainpart || !(await accounts.exists(inviter)))
+        throw new OperationError(`${inviter} is no account of this server.`)
+      return create({ kind: 'contact', inviter, allowsRegistration: allowsRegistration && mayRegister }, lifetimeMs)
+    }
+
+    const inviteAccount = async (name: string | undefined, inviter?: BareJid, lifetimeMs?: number): Promise<Invite> => {
+      if (!mayRegister) throw new OperationError('Registration is closed on this server.')
+      const from = inviter === undefined ? {} : { inviter }
+      if (name === undefined) return create({ kind: 'account', allowsRegistration: true, ...from }, lifetimeMs)
+      const jid = name === '' ? undefined : makeJid(name, domain.jid)
+      if (jid === undefined) throw new OperationError(`${name} is no name an account can have.`)
+      if (await accounts.exists(jid.bare)) throw new OperationError(`${jid.bare} is there already.`)
+      return create({ kind: 'account', localpart: jid.localpart, allowsRegistration: true, ...from }, lifetimeMs)
+    }
+
+    // ---- using them
+
+    const join = (own: Address, other: Address, told?: Stanza): Promise<void> =>
+      needs.roster.change(own.bare, other.bare, (now) => ({
+        next: withBoth(now),
+        beforePush() {
+          if (told === undefined) return
+          for (const session of sessions.of(own.bare))
+            if (session.isAvailable) session.send(told.restamp({ to: session.address }))
+        },
+      }))
+
+    /** Both see each other from now on; each device hears of it by a roster push (XEP-0401 §5.5). */
+    const befriend = async (inviter: Address, guest: Address, granted?: Stanza): Promise<void> => {
+      await join(inviter, guest)
+      await join(guest, inviter, granted)
+      needs.subscriptions.tellAvailable(inviter.bare, guest.bareAddress)
+      needs.subscriptions.tellAvailable(guest.bare, inviter.bareAddress)
+    }
+
+    const redeem = async (token: string, inviter: Address, guest: Address): Promise<boolean> => {
+      const invitation = await invitations.peek(token)
+      if (invitation?.kind !== 'contact' || invitation.inviter !== inviter.bare || guest.bare === inviter.bare) return false
+      if (!(await invitations.take(invitation))) return false
+      try {
+        const granted = presence({ from: inviter.bareAddress, to: guest.bareAddress, type: 'subscribed' })
+        await befriend(inviter.bareAddress, guest.bareAddress, granted)
+      } catch (error) {
+        await invitations.giveBack(invitation)
+        throw error
+      }
+      log.info('invitation-used', { kind: 'contact', inviter: inviter.bare, guest: guest.bare })
+      return true
+    }
+
+    /** XEP-0379 §3.5; §4.1: with a token that does not do, it is a request like any other. */
+    const preapprove = async ({ stanza, from, to }: Passage): Promise<undefined | 'drop'> => {
+      const token = stanza.type === 'subscribe' ? stanza.get(NS_PARS, 'preauth')?.attrs.token : undefined
+      if (token === undefined || from.domainpart !== domain.domainpart) return undefined
+      return (await redeem(token, to, from)) ? 'drop' : undefined
+    }
+
+    const permitOf = (invitation: Invitation): Permit => ({
+      localpart: invitation.localpart,
+      take: () => invitations.take(invitation),
+      giveBack: () => invitations.giveBack(invitation),
+      async fulfil(account) {
+        const { kind, inviter } = invitation
+        log.info('invitation-used', { kind, inviter, guest: account })
+        const [other, guest] = [inviter && parseJid(inviter), parseJid(account)]
+        if (other !== undefined && guest !== undefined && (await accounts.exists(other.bare))) await befriend(other, guest)
+      },
+    })
+
+    /** XEP-0445 §4 */
+    const preauthenticate = async (visitor: Visitor, token: string): Promise<undefined> => {
+      // A token is worth an account: it must not travel where it can be read.
+      if (!visitor.isEncrypted && !host.allowsPlain)
+        throw new StanzaError('not-authorized', { type: 'modify', text: 'TLS comes first.' })
+      const network = networkOf(visitor.remoteAddress)
+      if (host.areRatesLimited && !misses.allows(network)) throw new StanzaError('resource-constraint')
+      const invitation = await invitations.peek(token)
+      if (invitation === undefined || !invitation.allowsRegistration || !mayRegister) {
+        misses.take(network)
+        throw new StanzaError('item-not-found', { text: 'The provided token is invalid or expired' })
+      }
+      needs.registration.admit(visitor, permitOf(invitation))
+    }
+
+    needs.registration.reserve((localpart) => invitations.isReserved(localpart))
+
+    // ---- commands (XEP-0401)
+
+    const isOwn = (account: BareJid): boolean => {
+      const jid = parseJid(account)
+      return jid !== undefined && jid.localpart !== '' && jid.domainpart === domain.domainpart
+    }
+    const mayInvite = (by: 'everyone' | 'admins', account: BareJid): boolean =>
+      isOwn(account) && (by === 'everyone' || host.admins.has(account))
+    const mayInviteAccounts = (account: BareJid): boolean =>
+      mayRegister && (mayInvite(config.accountsBy, account) || (needs.registration.mode === 'open' && isOwn(account)))
+
+    needs.commands.register({
+      node: 'urn:xmpp:invite#invite',
+      name: 'Invite user',
+      isAllowed: (account) => mayInvite(config.contactsBy, account),
+      run: async ({ bare }) => ({ kind: 'done', form: resultForm(await refusing(inviteContact(bare, mayInviteAccounts(bare)))) }),
+    })
+    needs.commands.register({
+      node: 'urn:xmpp:invite#create-account',
+      name: 'Create account',
+      isAllowed: (account) => mayRegister && mayInvite(config.accountsBy, account),
+      run: ({ bare }): Stage => ({
+        kind: 'form',
+        form: ACCOUNT_FORM,
+        isLast: true,
+        async submit(form) {
+          const name = firstValueOf(form, 'username')?.trim()
+          const inviter = booleanOf(form, 'roster-subscription') === true ? bare : undefined
+          const made = await refusing(inviteAccount(name === '' ? undefined : name, inviter))
+          return { kind: 'done', form: resultForm(made) }
+        },
+      }),
+    })
+
+    const api: InvitesApi = {
+      create: (request) =>
+        request.kind === 'account'
+          ? inviteAccount(request.localpart, undefined, request.lifetimeMs)
+          : inviteContact((parseJid(request.account)?.bare ?? request.account) as BareJid, true, request.lifetimeMs),
+      peek: (token) => invitations.peek(token),
+      redeem,
+    }
+    return {
+      api,
+      visitorIq: [
+        onVisitorIq(NS_PARS, 'preauth', (visitor, { type, payload }) => {
+          const { token } = payload.attrs
+          if (type !== 'set' || token === undefined) throw new StanzaError('bad-request')
+          return preauthenticate(visitor, token)
+        }),
+      ],
+      streamFeatures: [
+        {
+          when: 'before-login',
+          offer: ({ isEncrypted }): Element | undefined =>
+            mayRegister && (isEncrypted || host.allowsPlain) ? el(NS_IBR_TOKEN, 'register') : undefined,
+        },
+      ],
+      hooks: [
+        guard('inbound', preapprove, { kind: 'presence', namespace: NS_PARS }),
+        observe('account-deleted', ({ account }) => invitations.forget(account)),
+      ],
+      http: landingPage({
+        domain: domain.jid,
+        minPasswordLength: needs.registration.minPasswordLength,
+        uriOf: (invitation) => invitationUri(invitation, domain),
+        async find(token, address) {
+          if (host.areRatesLimited && !misses.allows(networkOf(address))) return 'later'
+          const invitation = await invitations.peek(token)
+          if (invitation === undefined) misses.take(networkOf(address))
+          return invitation
+        },
+        register: (invitation, wanted) => needs.registration.register({ ...wanted, permit: permitOf(invitation) }),
+      }),
+    }
+  },
+})
+
+const ACCOUNT_FORM: DataForm = {
+  type: 'form',
+  title: 'Create account',
+  instructions: 'Makes a link by which one person can make an account.',
+  fields: [
+    formTypeField('urn:xmpp:invite#create-account'),
+    { var: 'username', type: 'text-single', label: 'Username', desc: 'Leave it empty to let the person choose.', values: [] },
+    { var: 'roster-subscription', type: 'boolean', label: 'Become contacts', values: [] },
+  ],
+}
+
+/** XEP-0401 §5.1 */
+const resultForm = ({ uri, url, expiresAtMs }: Invite): DataForm => ({
+  type: 'result',
+  fields: [
+    formTypeField(FORM_TYPE),
+    { var: 'uri', type: 'text-single', label: 'Link for clients', values: [uri] },
+    ...(url === undefined
+      ? []
+      : [{ var: 'landing-url', type: 'text-single', label: 'Link for browsers', values: [url] } as const]),
+    { var: 'expire', type: 'text-single', label: 'Good until', values: [formatDateTime(expiresAtMs)] },
+  ],
+})
+
+/** What is refused to the operator in words is refused to a client as its form. */
+const refusing = <T>(made: Promise<T>): Promise<T> =>
+  made.catch((error: unknown) => {
+    throw error instanceof OperationError ? badPayload(error.message) : error
+  })
+
+/** The contact in the roster, subscribed both ways, with the name and groups it has; what was asked is answered by it. */
+const withBoth = (now: Contact): Contact => {
+  const { name, groups } = now.item ?? {}
+  const item = {
+    ...(name === undefined ? {} : { name }),
+    ...(groups === undefined ? {} : { groups }),
+    subscription: 'both',
+  } as const
+  return { version: now.version, item }
+}
