@@ -1,4 +1,5 @@
 import type { Module } from '#server/core/module.ts'
+import { blocking } from './blocking.ts'
 import { caps } from './caps.ts'
 import { carbons } from './carbons.ts'
 import { commands } from './commands.ts'
@@ -42,4 +43,5 @@ export const modules: readonly Module[] = [
   lastActivity,
   commands,
   invites,
+  blocking,
 ]
