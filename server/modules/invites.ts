@@ -17,7 +17,6 @@ import { type Invitation, Invitations } from './invites/invitations.ts'
 import { landingPage } from './invites/landing-page.ts'
 import { invitationUri } from './invites/links.ts'
 import { type Permit, registration } from './registration.ts'
-import type { Contact } from './roster/contact.ts'
 import { roster } from './roster.ts'
 import { subscriptions } from './subscriptions.ts'
 
@@ -96,9 +95,13 @@ export const invites = defineModule({
 
     // ---- using them
 
+    /** The other one is in the roster, subscribed both ways, with the name and groups it had; what either had asked is answered by that. */
     const join = (own: Address, other: Address, told?: Stanza): Promise<void> =>
-      needs.roster.change(own.bare, other.bare, (now) => ({
-        next: withBoth(now),
+      needs.roster.change(own.bare, other.bare, ({ version, item: { name, groups } = {} }) => ({
+        next: {
+          version,
+          item: { ...(name === undefined ? {} : { name }), ...(groups === undefined ? {} : { groups }), subscription: 'both' },
+        },
         beforePush() {
           if (told === undefined) return
           for (const session of sessions.of(own.bare))
@@ -272,14 +275,3 @@ const refusing = <T>(made: Promise<T>): Promise<T> =>
   made.catch((error: unknown) => {
     throw error instanceof OperationError ? badPayload(error.message) : error
   })
-
-/** The contact in the roster, subscribed both ways, with the name and groups it has; what was asked is answered by it. */
-const withBoth = (now: Contact): Contact => {
-  const { name, groups } = now.item ?? {}
-  const item = {
-    ...(name === undefined ? {} : { name }),
-    ...(groups === undefined ? {} : { groups }),
-    subscription: 'both',
-  } as const
-  return { version: now.version, item }
-}
