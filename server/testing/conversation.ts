@@ -78,15 +78,14 @@ const withNeeds = (modules: readonly Module[]): readonly Module[] => {
   return [...all]
 }
 
-const setUp = async (carrier: Carrier, options: ConversationOptions): Promise<{ scene: Scene; tearDown(): Promise<void> }> => {
-  const clock = new FakeClock()
-  const driver = new MemoryDriver({ nowMs: () => clock.nowMs() })
+/** The whole server but for its listeners, as conversations have it. */
+export const assembleServer = (options: ConversationOptions, clock: FakeClock, driver: MemoryDriver): Promise<Assembly> => {
   const modules = withNeeds([ping, ...(options.modules ?? [])])
   const config = loadConfig({
     overrides: { domain: DOMAIN, login: { allowPlainWithoutTls: true }, ...options.config },
     modules: Object.fromEntries(modules.map((module) => [module.name, module.config])),
   })
-  const server = await assemble({
+  return assemble({
     config,
     configOf: (module) => config.modules[module.name] ?? {},
     driver,
@@ -108,6 +107,12 @@ const setUp = async (carrier: Carrier, options: ConversationOptions): Promise<{ 
     metrics: new Metrics(),
     decoySecret: Buffer.alloc(32, 7),
   })
+}
+
+const setUp = async (carrier: Carrier, options: ConversationOptions): Promise<{ scene: Scene; tearDown(): Promise<void> }> => {
+  const clock = new FakeClock()
+  const driver = new MemoryDriver({ nowMs: () => clock.nowMs() })
+  const server = await assembleServer(options, clock, driver)
   const lines = await openLines(carrier, server.accept, socketListeners(clock))
   const settle = settler(lines)
   const scene: Scene = {
