@@ -8,4 +8,9 @@ const loadServer = async (): Promise<ServerSeam> => {
   return { ...server, modules }
 }
 
+// A reader that has seen enough, such as head, is no failure.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EPIPE') throw error
+})
+
 await run(process.argv.slice(2), { terminal: processTerminal, host: process, loadServer })

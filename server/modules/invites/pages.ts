@@ -166,11 +166,14 @@ ${apps(platform)}
 </section>
 ${failed === undefined ? form : undefined}
 <section>
-<p class="quiet">The invitation is for one person and good until ${new Date(invitation.expiresAtMs).toUTCString()}.
+<p class="quiet">The invitation is for one person and good until ${momentOf(invitation.expiresAtMs)}.
 If you do not know who sent it, just close this page.</p>
 </section>`,
   )
 }
+
+/** Such as `Sun, 29 Nov 2026 06:05 UTC`; without a script the page cannot know the reader's zone. */
+const momentOf = (atMs: number): string => new Date(atMs).toUTCString().replace(/:\d\d GMT$/, ' UTC')
 
 const registrationForm = ({ domain, invitation, minPasswordLength, failed }: InvitationPage): Html => {
   const fixed = invitation.localpart
