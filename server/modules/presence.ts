@@ -6,9 +6,7 @@ import { NS_CLIENT } from '#stanzas/namespaces.ts'
 import { presence as makePresence, type Stanza } from '#stanzas/stanza.ts'
 import { StanzaError } from '#stanzas/stanza-error.ts'
 import { escapeAttribute } from '#stanzas/wire.ts'
-import { hasFrom, hasTo } from './roster/contact.ts'
-import type { Roster } from './roster/rosters.ts'
-import { roster } from './roster.ts'
+import { hasFrom, hasTo, type Roster, roster } from './roster.ts'
 import { subscriptions } from './subscriptions.ts'
 
 const NOTIFICATIONS: readonly PresenceType[] = ['available', 'unavailable']

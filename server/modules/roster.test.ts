@@ -1,8 +1,9 @@
 import { expect } from 'vitest'
 import { type Actor, any, conversation, refusal, type Scene, xml } from '#server/testing/conversation.ts'
+import type { BareJid, FullJid } from '#stanzas/jid.ts'
 import { StorageError } from '#storage/storage-error.ts'
 import type { Contact } from './roster/contact.ts'
-import { roster } from './roster.ts'
+import { type RosterApi, roster } from './roster.ts'
 
 const modules = [roster]
 const NS = 'jabber:iq:roster'
@@ -354,3 +355,39 @@ conversation('a roster outlives the sessions of its account', { modules }, async
   await back.sends(get('r42'))
   await back.receives(result(back, 'r42', xml`<item jid="${romeo}" name="Romeo" subscription="none"/>`))
 })
+
+conversation(
+  'modules are answered from memory while the account is connected, and nothing is kept there afterwards',
+  { modules, carriers: ['memory'] },
+  async ({ connect, driver, server, settle }) => {
+    const store = driver.documents<Contact>('roster/contacts')
+    const [me, him] = [JULIET as BareJid, romeo as BareJid]
+    const [nurse, paris] = ['nurse@verona.example' as BareJid, 'paris@verona.example' as BareJid]
+    await store.put(me, him, { version: 1, item: { subscription: 'both' } })
+    await store.put(me, nurse, { version: 2, item: { subscription: 'to', name: 'Nurse' } })
+    await store.put(me, paris, { version: 0, request: '<presence/>' })
+    const api = server.apis.get('roster') as RosterApi
+
+    const juliet = await connect(`${JULIET}/balcony`)
+    await settle()
+    expect(api.maySeePresence(`${romeo}/orchard` as FullJid, me)).toBe(true)
+    expect(api.maySeePresence(nurse, me)).toBe(false)
+    expect(api.maySeePresence(paris, me)).toBe(false)
+    expect(api.maySeePresence(juliet.jid, me)).toBe(true)
+    expect(api.contactsWith(me, 'from')).toEqual([him])
+    expect(api.contactsWith(me, 'to')).toEqual([nurse, him])
+    expect([api.isKnown(me, nurse), api.isKnown(me, paris)]).toEqual([true, false])
+    expect(api.get(me, nurse)).toEqual({ subscription: 'to', name: 'Nurse' })
+
+    const chamber = await connect(`${JULIET}/chamber`)
+    await juliet.leaves()
+    expect(api.isKnown(me, nurse)).toBe(true)
+    await chamber.leaves()
+    await settle()
+    const later = api.maySeePresence(him, me)
+    expect(later).toBeInstanceOf(Promise)
+    expect(await later).toBe(true)
+    expect(api.maySeePresence(him, me)).toBeInstanceOf(Promise)
+    expect(await api.get('nobody@verona.example' as BareJid, him)).toBeUndefined()
+  },
+)

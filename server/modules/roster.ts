@@ -13,6 +13,9 @@ import { type Contact, hasFrom, hasTo, itemElement, type RosterItem } from './ro
 import { readRosterSet } from './roster/roster-set.ts'
 import { type Decide, type Roster, Rosters } from './roster/rosters.ts'
 
+export { type Contact, hasFrom, hasTo, type RosterItem, subscriptionOf } from './roster/contact.ts'
+export type { Decision, Roster } from './roster/rosters.ts'
+
 const NS_ROSTER_VERSIONING = 'urn:xmpp:features:rosterver'
 
 /** With more changes than this the whole roster is shorter, and every push is answered by the client. */

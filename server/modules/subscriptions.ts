@@ -8,16 +8,14 @@ import { type Address, addressOf, type BareJid } from '#stanzas/jid.ts'
 import { parseStanza, presence, type Stanza } from '#stanzas/stanza.ts'
 import { StanzaError } from '#stanzas/stanza-error.ts'
 import { escapeAttribute, wire } from '#stanzas/wire.ts'
-import { type Contact, hasFrom, hasTo, type RosterItem, subscriptionOf } from './roster/contact.ts'
-import type { Decision, Roster } from './roster/rosters.ts'
-import { roster } from './roster.ts'
+import { type Contact, type Decision, hasFrom, hasTo, type Roster, type RosterItem, roster, subscriptionOf } from './roster.ts'
 import { Availability } from './subscriptions/availability.ts'
 import { inbound, outbound, type SubscriptionStanza, type SubscriptionState } from './subscriptions/states.ts'
 
 const NS_PRE_APPROVAL = 'urn:xmpp:features:pre-approval'
 const TYPES: readonly SubscriptionStanza[] = ['subscribe', 'subscribed', 'unsubscribe', 'unsubscribed']
 
-/** A request with more is kept without its payload: what people write to be recognised is shorter. */
+/** Of a longer request only the fact is kept: what people write to be recognised is shorter. */
 const MAX_REQUEST_BYTES = 4_096
 
 /** What modules may do with an account's availability. */
@@ -38,6 +36,7 @@ export const subscriptions = defineModule({
 
   start({ config, needs, sessions, router, clock, domain }) {
     const availability = new Availability(sessions, router)
+    const api: SubscriptionsApi = availability
 
     const send = (type: SubscriptionStanza, from: Address, to: Address): void =>
       router.route(presence({ from: from.bareAddress, to: to.bareAddress, type }))
@@ -97,7 +96,8 @@ export const subscriptions = defineModule({
     const requestText = (request: Stanza): string => {
       const append = delayElement(domain, clock.nowMs())
       const { wire: whole } = request.restamp({ append })
-      return whole.length <= MAX_REQUEST_BYTES ? whole : request.restamp({ drop: () => true, append }).wire
+      if (whole.length <= MAX_REQUEST_BYTES) return whole
+      return presence({ from: request.from, to: request.to, type: 'subscribe' }, append).wire
     }
 
     /** RFC 6121 §3.1.3: at each login, until it is answered. */
@@ -116,7 +116,7 @@ export const subscriptions = defineModule({
     })
 
     return {
-      api: availability as SubscriptionsApi,
+      api,
       streamFeatures: [{ when: 'after-login', offer: () => el(NS_PRE_APPROVAL, 'sub') }],
       presence: [
         onPresence('broadcast', TYPES, () => {
