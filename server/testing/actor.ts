@@ -169,6 +169,11 @@ export class Actor {
     return features
   }
 
+  /** What comes next begins with a header of the server's (RFC 6120 §4.3.3). */
+  restarts(): void {
+    this.#reader = undefined
+  }
+
   /** The header the server sent last (RFC 6120 §4.7). */
   get header(): Element | undefined {
     return this.#header
