@@ -7,7 +7,7 @@ import type { Launcher, RunningServer } from './server.ts'
 import { DOMAIN } from './server.ts'
 
 const PROJECT = join(import.meta.dirname, '../..')
-const MAIN = join(PROJECT, 'server/main.ts')
+const MAIN = join(PROJECT, 'server/waxwing.mjs')
 
 type Ready = {
   readonly ready: true
