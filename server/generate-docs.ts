@@ -2,6 +2,7 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { coreSchema } from './base/core-config.ts'
 import { configPage, doap, modulesPage, xepsPage } from './docs-pages.ts'
 import { modules as declared } from './modules/index.ts'
+import { specifications } from './specifications.ts'
 
 // Writes docs/config.md, docs/modules.md, docs/xeps.md and docs/doap.xml from what core and modules declare; with --check it only says whether they differ.
 
@@ -11,8 +12,8 @@ const modules = [...declared].sort((a, b) => (a.name < b.name ? -1 : 1))
 const pages = {
   'config.md': configPage(coreSchema, modules),
   'modules.md': modulesPage(modules),
-  'xeps.md': xepsPage(modules),
-  'doap.xml': doap(modules),
+  'xeps.md': xepsPage([...modules, ...specifications]),
+  'doap.xml': doap([...modules, ...specifications]),
 }
 
 const isCheck = process.argv.includes('--check')
