@@ -135,7 +135,6 @@ const logsInWithoutHeader = async (actor: Actor): Promise<void> => {
   await actor.opensStream()
   await actor.sends(plain('juliet', 'secret'))
   expect((await actor.next()).name).toBe('success')
-  actor.restarts()
 }
 
 conversation(

@@ -52,6 +52,8 @@ export class Actor {
   #read(text: string): void {
     if (this.#line.framing === 'frames') for (const element of readElements(text)) this.#take(element)
     else {
+      // RFC 6120 §4.3.3: a header of the server's begins a new document.
+      if (text.startsWith('<?xml')) this.#reader = undefined
       this.#reader ??= new ClientReader({
         header: (header) => {
           this.#header = header
@@ -167,11 +169,6 @@ export class Actor {
     const features = await this.next()
     expect(`${features.ns} ${features.name}`).toBe(`${NS_STREAMS} features`)
     return features
-  }
-
-  /** What comes next begins with a header of the server's (RFC 6120 §4.3.3). */
-  restarts(): void {
-    this.#reader = undefined
   }
 
   /** The header the server sent last (RFC 6120 §4.7). */
