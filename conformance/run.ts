@@ -29,6 +29,7 @@ const main = async (): Promise<number> => {
 const clients = async (names: readonly string[]): Promise<number> => {
   const summary = join(reports, 'clients.json')
   await rm(summary, { force: true })
+  await rm(join(reports, 'clients'), { recursive: true, force: true })
   const vitest = join(projectRoot, 'node_modules', 'vitest', 'vitest.mjs')
   const args = [vitest, 'run', '--config', 'conformance/clients/vitest.config.ts', '--reporter=verbose']
   args.push('--reporter=json', `--outputFile.json=${summary}`, ...names)

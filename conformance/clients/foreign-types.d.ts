@@ -11,6 +11,7 @@ declare module '@xmpp/client' {
     getChildText(name: string, xmlns?: string): string | null
   }
   export type XmppClient = EventEmitter & {
+    readonly status: string
     readonly reconnect: { delay: number; stop(): void }
     readonly iqCaller: { request(iq: XmlElement): Promise<XmlElement> }
     readonly iqCallee: { set(xmlns: string, name: string, handle: (context: { readonly element: XmlElement }) => unknown): void }

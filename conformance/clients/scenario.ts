@@ -158,6 +158,7 @@ const befriend = async (asker: ChatClient, asked: ChatClient): Promise<void> => 
 let lines = 0
 const say = async (from: ChatClient, to: ChatClient, word: string, count: number): Promise<readonly string[]> => {
   const bodies = Array.from({ length: count }, () => `${word} ${++lines}`)
+  await expectSoon(from.isOnline).toBe(true)
   for (const body of bodies) await from.send(to.bareJid, body)
   return bodies
 }

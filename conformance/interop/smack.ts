@@ -38,10 +38,11 @@ export const runSmack = async (options: SmackOptions): Promise<readonly Result[]
     const log = await runJava(javaArguments(folder, address, server, options.classes), options)
     const results = await readFile(join(folder, 'results'), 'utf8').catch(() => undefined)
     if (results !== undefined) return readResults(results)
-    options.progress(
-      `Smack's framework gave up: ${log.findLast((line) => line.startsWith('Exception in thread')) ?? 'see its log'}`,
-    )
-    return readLog(log)
+    const why = `Smack's framework gave up: ${log.findLast((line) => line.startsWith('Exception in thread')) ?? log.at(-1)}`
+    const reached = readLog(log)
+    if (reached.length === 0) throw new Error(why)
+    options.progress(why)
+    return reached
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error)
     throw new Error(`${why}\nsee ${options.logFile}\n${server.logTail()}`)
