@@ -1,6 +1,4 @@
-import { RateLimit } from '#server/base/rate-limit.ts'
 import { choice, duration, integer, list, text } from '#server/base/schema.ts'
-import { networkOf } from '#server/core/login-throttle.ts'
 import { defineModule, type IqRequest, onGet, onSet, onVisitorIq, type Visitor } from '#server/core/module.ts'
 import type { Session } from '#server/core/session.ts'
 import { firstValueOf, formTypeOf, readForm } from '#stanzas/data-form.ts'
@@ -9,36 +7,17 @@ import { type BareJid, makeJid, parseJid } from '#stanzas/jid.ts'
 import { NS_DATA_FORMS, NS_REGISTER } from '#stanzas/namespaces.ts'
 import { iq } from '#stanzas/stanza.ts'
 import { StanzaError } from '#stanzas/stanza-error.ts'
+import { type Permit, Registrar, type RegistrationRequest } from './registration/registrar.ts'
+
+export type { Permit }
 
 const NS_FEATURE = 'http://jabber.org/features/iq-register'
 
-/** The longest name that still reads well; RFC 7622 allows 1023 bytes. */
-const MAX_USERNAME = 64
 const CHANGE_FORM = 'jabber:iq:register:changepassword'
 
 /** Keys of what a stream's notes remember: the right to register that was shown, and that an account was made. */
 const PERMIT = 'registration/permit'
 const DONE = 'registration/done'
-
-/** The right to make one account where registration is not open to all. */
-export interface Permit {
-  /** The only name it is good for. */
-  readonly localpart?: string | undefined
-  /** Uses it up; `false` when somebody else has. */
-  take(): Promise<boolean>
-  /** The account could not be made: it is good again. */
-  giveBack(): Promise<void>
-  /** The account is there. */
-  fulfil(account: BareJid): Promise<void>
-}
-
-/** A wish for an account, as it was typed. */
-export interface RegistrationRequest {
-  readonly username: string
-  readonly password: string
-  readonly remoteAddress: string
-  readonly permit?: Permit | undefined
-}
 
 /** What modules may do with registration. */
 export interface RegistrationApi {
@@ -95,66 +74,20 @@ export const registration = defineModule({
   start({ config, host, domain, accounts, clock, log, metrics }) {
     const mode = host.isDev ? 'open' : config.mode
     const minPasswordLength = host.isDev ? 1 : config.minPasswordLength
-    const attempts = new RateLimit({ burst: config.perAddress, perMs: config.window }, clock)
-    const reserved = new Set(config.reserved.flatMap((name) => makeJid(name, domain.jid)?.localpart ?? []))
-    const reservations: ((localpart: string) => Promise<boolean>)[] = []
     const made = metrics.counter('registrations_total', 'Accounts that were made by clients.')
+    const registrar = new Registrar({
+      accounts,
+      clock,
+      log,
+      domain,
+      minPasswordLength,
+      allowsWeak: host.isDev,
+      reserved: config.reserved,
+      rate: host.areRatesLimited ? { burst: config.perAddress, perMs: config.window } : undefined,
+      onMade: () => made.add(),
+    })
     /** Sessions that close their account, with the answer they are owed. */
     const leaving = new Map<Session, () => void>()
-
-    const checkPassword = (password: string, username: string): void => {
-      // Conversations knows this sentence and asks for another password.
-      if ([...password].length < minPasswordLength)
-        throw new StanzaError('not-acceptable', { text: 'Please use a longer password.' })
-      if (!host.isDev && password.toLowerCase() === username)
-        throw new StanzaError('not-acceptable', { text: 'The password is too weak' })
-    }
-
-    const checkName = async (localpart: string, permit: Permit | undefined): Promise<void> => {
-      if (permit?.localpart === localpart) return
-      if (permit?.localpart !== undefined)
-        throw new StanzaError('not-acceptable', { text: `This invitation is for the name ${permit.localpart}.` })
-      const isTaken = reserved.has(localpart) || (await Promise.all(reservations.map((is) => is(localpart)))).includes(true)
-      if (isTaken) throw new StanzaError('conflict', { text: 'This name is taken.' })
-    }
-
-    const create = async (account: BareJid, password: string): Promise<void> => {
-      const outcome = await accounts.create(account, password)
-      if (outcome === 'exists') throw new StanzaError('conflict', { text: 'This name is taken.' })
-      if (outcome === 'busy') throw new StanzaError('resource-constraint', { text: 'The server is busy. Try again.' })
-      if (outcome !== 'created')
-        throw new StanzaError('not-acceptable', { text: 'This password has characters that none may have.' })
-    }
-
-    const register = async ({ username, password, remoteAddress, permit }: RegistrationRequest): Promise<BareJid> => {
-      // XEP-0077 §3.1: every field that was asked for must be filled.
-      if (username === '' || password === '')
-        throw new StanzaError('not-acceptable', { text: 'A name and a password are needed.' })
-      const jid = makeJid(username, domain.jid)
-      if (jid === undefined || jid.localpart.length > MAX_USERNAME)
-        throw new StanzaError('jid-malformed', { text: 'This is no name an account can have.' })
-      checkPassword(password, jid.localpart)
-      if (host.areRatesLimited && !attempts.take(networkOf(remoteAddress)))
-        throw new StanzaError('resource-constraint', {
-          text: 'Too many accounts were asked for from your address. Try again later.',
-        })
-      await checkName(jid.localpart, permit)
-      if (permit !== undefined && !(await permit.take()))
-        throw new StanzaError('not-allowed', { text: 'This invitation has been used.' })
-      try {
-        await create(jid.bare, password)
-      } catch (error) {
-        await permit?.giveBack()
-        throw error
-      }
-      made.add()
-      log.info('account-registered', { account: jid.bare, address: remoteAddress })
-      // The account is there; what follows from the invitation may fail without taking it back.
-      await permit
-        ?.fulfil(jid.bare)
-        .catch((error: unknown) => log.error('invitation-not-fulfilled', { account: jid.bare, error }))
-      return jid.bare
-    }
 
     // ---- before login
 
@@ -176,7 +109,7 @@ export const registration = defineModule({
         throw new StanzaError('not-acceptable', { text: 'This connection has made an account already.' })
       const { username, password } = readFields(payload, NS_REGISTER)
       const permit = visitor.notes.get(PERMIT) as Permit | undefined
-      await register({ username, password, remoteAddress: visitor.remoteAddress, permit })
+      await registrar.register({ username, password, remoteAddress: visitor.remoteAddress, permit })
       visitor.notes.set(DONE, true)
       visitor.notes.delete(PERMIT)
     }
@@ -196,7 +129,7 @@ export const registration = defineModule({
       const account = username.includes('@') ? parseJid(username)?.bare : makeJid(username, domain.jid)?.bare
       if (account !== session.account)
         throw new StanzaError('not-allowed', { text: 'You have an account, and can change the password of no other.' })
-      checkPassword(password, session.address.localpart)
+      registrar.checkPassword(password, session.address.localpart)
       const outcome = await accounts.setPassword(account, password, session.jid)
       if (outcome === 'busy') throw new StanzaError('resource-constraint')
       if (outcome !== 'changed') throw new StanzaError('not-acceptable')
@@ -238,9 +171,9 @@ export const registration = defineModule({
     const api: RegistrationApi = {
       mode,
       minPasswordLength,
-      register,
+      register: (request) => registrar.register(request),
       admit: (visitor, permit) => void visitor.notes.set(PERMIT, permit),
-      reserve: (isReserved) => void reservations.push(isReserved),
+      reserve: (isReserved) => registrar.reserve(isReserved),
     }
     return {
       api,
