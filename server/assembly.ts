@@ -115,7 +115,7 @@ export const assemble = async (options: AssemblyOptions): Promise<Assembly> => {
       registry,
       emit: hooks.emit.bind(hooks),
     },
-    driver,
+    openStore: (shape, name) => (shape.shape === 'documents' ? driver.documents(name) : driver.expiring(name)),
     log,
     configOf: options.configOf,
   })
@@ -149,9 +149,16 @@ export const assemble = async (options: AssemblyOptions): Promise<Assembly> => {
     outbound(session, stanza) {
       const chain = hooks.chain('outbound', stanza.kind)
       if (chain.guards.length === 0 && chain.amends.length === 0) return stanza
-      const passed = hooks.pass(chain, { stanza, from: session.address, to: session.address, session })
-      if (passed instanceof Promise) throw new Error('an outbound hook may not wait')
-      return passed
+      try {
+        const passed = hooks.pass(chain, { stanza, from: session.address, to: session.address, session })
+        if (passed instanceof Promise) throw new Error('an outbound hook may not wait')
+        return passed
+      } catch (error) {
+        // One session's hook must not keep a message from the others, nor our mistake from this one.
+        if (error instanceof StanzaError) return undefined
+        logFailure(log, stanza, error)
+        return stanza
+      }
     },
     onFailure(session: Session, stanza: Stanza, error: unknown) {
       if (!(error instanceof StanzaError)) logFailure(log, stanza, error)

@@ -1,4 +1,3 @@
-import type { Driver } from '#storage/driver.ts'
 import type { Shape } from '#storage/shapes.ts'
 import type { Hook } from './hooks.ts'
 import type { Module, ModuleContext, ModuleParts, Registry } from './module.ts'
@@ -60,7 +59,8 @@ export const startModules = async (
   modules: readonly Module[],
   options: {
     readonly shared: Shared
-    readonly driver: Driver
+    /** Opens a store by its name, `module/store`. */
+    readonly openStore: (shape: Shape, name: string) => unknown
     readonly log: ModuleContext<never, never, never, never>['log']
     readonly configOf: (module: Module) => unknown
   },
@@ -73,7 +73,7 @@ export const startModules = async (
     const context = {
       ...options.shared,
       config: options.configOf(module),
-      stores: mapValues(module.stores, (shape, name) => openStore(options.driver, shape, `${module.name}/${name}`)),
+      stores: mapValues(module.stores, (shape, name) => options.openStore(shape, `${module.name}/${name}`)),
       needs: mapValues(module.needs, (needed) => apis.get(needed)),
       stateOf: (session: Session) => (session.slots[slot] ??= module.perSession?.()),
       log: options.log.child({ module: module.name }),
@@ -84,9 +84,6 @@ export const startModules = async (
   }
   return started
 }
-
-const openStore = (driver: Driver, shape: Shape, name: string): unknown =>
-  shape.shape === 'documents' ? driver.documents(name) : driver.expiring(name)
 
 const mapValues = <T, R>(
   values: Readonly<Record<string, T>>,
