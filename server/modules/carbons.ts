@@ -12,7 +12,7 @@ import { wire } from '#stanzas/wire.ts'
 const NS_MUC_USER = 'http://jabber.org/protocol/muc#user'
 const NS_CONFERENCE = 'jabber:x:conference'
 /** XEP-0280 §6.1: what makes a message without a body part of a conversation. */
-const CONVERSATIONAL: ReadonlySet<string> = new Set([NS_RECEIPTS, NS_CHAT_STATES, NS_CHAT_MARKERS, NS_CONFERENCE, NS_MUC_USER])
+const CONVERSATIONAL: ReadonlySet<string> = new Set([NS_RECEIPTS, NS_CHAT_STATES, NS_CHAT_MARKERS, NS_CONFERENCE])
 
 /** Copies conversations to the account's other devices. */
 export const carbons = defineModule({
@@ -22,12 +22,16 @@ export const carbons = defineModule({
   features: { server: [NS_CARBONS], account: [NS_CARBONS] },
   perSession: () => ({ isEnabled: false }),
 
-  start({ sessions, stateOf }) {
+  start({ sessions, delivery, stateOf }) {
     const switchTo = (isEnabled: boolean) => (request: { readonly session: Session | undefined }) => {
       // XEP-0280 §10.1: asking twice is no error.
       if (request.session !== undefined) stateOf(request.session).isEnabled = isEnabled
       return undefined
     }
+
+    /** Whether whoever takes the copy has taken the message: not while that still has to reach a device that is behind, nor where it could not have come itself. */
+    const isTaken = (device: Session, recipients: readonly Session[]): boolean =>
+      device.isWilling && !delivery.isBehind(device) && !recipients.some((recipient) => delivery.isBehind(recipient))
 
     /** Sends a copy to those devices of the account that asked for copies and have not had the message itself. */
     const copy = (direction: 'sent' | 'received', account: Address, { stanza, session, entry, recipients }: Passage): void => {
@@ -42,7 +46,8 @@ export const carbons = defineModule({
           account,
           entry === undefined ? stanza : stanza.restamp({ append: stanzaIdWire(account, entry) }),
         )
-        device.send(forwarded.restamp({ to: device.address }), direction === 'received' ? entry : undefined)
+        const counts = direction === 'received' && isTaken(device, recipients ?? [])
+        device.send(forwarded.restamp({ to: device.address }), counts ? entry : undefined)
       }
     }
 
@@ -60,10 +65,10 @@ export const carbons = defineModule({
         observe(
           'inbound',
           (passage) => {
-            const { stanza, from, to } = passage
-            // A message to oneself has been copied as sent.
-            if (from.bare !== to.bare && sessions.of(to.bare).length > 1 && isEligible(stanza, 'received'))
-              copy('received', to.bareAddress, passage)
+            const { stanza, from, to, recipients } = passage
+            // A message to oneself has been copied as sent; and mostly every device has had the message itself.
+            if (from.bare === to.bare || sessions.of(to.bare).length === recipients?.length) return
+            if (isEligible(stanza, 'received')) copy('received', to.bareAddress, passage)
           },
           { kind: 'message' },
         ),
@@ -82,9 +87,12 @@ const isEligible = (stanza: Stanza, direction: 'sent' | 'received'): boolean => 
   const type = stanza.type ?? 'normal'
   if (type === 'groupchat' || type === 'headline' || type === 'error') return false
   if (stanza.has(NS_CARBONS, 'private') || hintsOf(stanza).has('no-copy')) return false
-  // A copy of a copy would go round for ever, and a private message from an occupant reaches every joined device by itself.
+  // A copy of a copy would go round for ever.
   if (stanza.has(NS_CARBONS, 'sent') || stanza.has(NS_CARBONS, 'received')) return false
-  if (direction === 'received' && type === 'chat' && stanza.has(NS_MUC_USER, 'x')) return false
+  const room = stanza.get(NS_MUC_USER, 'x')
+  if (room?.getChild('invite') !== undefined) return true
+  // A private message from an occupant reaches every joined device by itself.
+  if (direction === 'received' && room !== undefined && stanza.from?.resourcepart !== '') return false
   if (type === 'chat') return true
   return stanza.payloads.some(({ ns, name }) => (ns === NS_CLIENT ? name === 'body' : CONVERSATIONAL.has(ns)))
 }
