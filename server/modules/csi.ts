@@ -1,11 +1,10 @@
-import { integer } from '#server/base/schema.ts'
+import { bytes, integer } from '#server/base/schema.ts'
 import { guard, observe } from '#server/core/hooks.ts'
 import { defineModule, onNonza } from '#server/core/module.ts'
 import type { Session } from '#server/core/session.ts'
-import { isStorable } from '#server/core/storable.ts'
 import { el } from '#stanzas/element.ts'
-import { NS_CHAT_STATES } from '#stanzas/namespaces.ts'
-import type { Stanza } from '#stanzas/stanza.ts'
+import { NS_CARBONS, NS_CHAT_STATES, NS_CLIENT, NS_FORWARD, NS_HINTS } from '#stanzas/namespaces.ts'
+import type { Payload, Stanza } from '#stanzas/stanza.ts'
 
 const NS_CSI = 'urn:xmpp:csi:0'
 
@@ -13,6 +12,7 @@ interface State {
   isInactive: boolean
   /** Held back, in the order they came; of presence only the last of each sender. */
   held: Map<string, Stanza>
+  heldBytes: number
 }
 
 /** Holds back what a phone in a pocket need not be woken for. */
@@ -27,8 +27,9 @@ export const csi = defineModule({
       max: 10_000,
       doc: 'How many stanzas are held back for one inactive client before all are sent.',
     }),
+    maxHeldBytes: bytes('256 KiB', { min: '1 KiB', doc: 'How large they may be together, likewise.' }),
   },
-  perSession: (): State => ({ isInactive: false, held: new Map() }),
+  perSession: (): State => ({ isInactive: false, held: new Map(), heldBytes: 0 }),
 
   start({ config, stateOf }) {
     const flush = (session: Session): void => {
@@ -36,15 +37,18 @@ export const csi = defineModule({
       if (state.held.size === 0) return
       const held = state.held
       state.held = new Map()
+      state.heldBytes = 0
       for (const stanza of held.values()) session.write(stanza)
     }
     const hold = (session: Session, stanza: Stanza): 'drop' => {
-      const { held } = stateOf(session)
+      const state = stateOf(session)
+      const { held } = state
       const key = stanza.kind === 'presence' ? `presence ${stanza.from?.jid}` : `message ${held.size}`
       // A newer presence takes the older one's place at the end, so that the order of what is left is that of arrival.
+      state.heldBytes += stanza.size - (held.get(key)?.size ?? 0)
       held.delete(key)
       held.set(key, stanza.detach())
-      if (held.size >= config.maxHeld) flush(session)
+      if (held.size >= config.maxHeld || state.heldBytes >= config.maxHeldBytes) flush(session)
       return 'drop'
     }
     const activate = (session: Session): void => {
@@ -86,5 +90,18 @@ export const csi = defineModule({
 const canWait = (stanza: Stanza): boolean => {
   if (stanza.kind === 'presence') return stanza.type === undefined || stanza.type === 'unavailable'
   if (stanza.kind !== 'message' || stanza.type === 'groupchat' || stanza.type === 'error') return false
-  return !isStorable(stanza) && stanza.payloads.some(({ ns }) => ns === NS_CHAT_STATES)
+  return isTyping(stanza.payloads) || isTyping(copiedIn(stanza))
+}
+
+/** XEP-0085 §5.1: a chat state by itself; a thread or a hint beside it says no more. */
+const isTyping = (payloads: readonly Payload[]): boolean =>
+  payloads.some(({ ns }) => ns === NS_CHAT_STATES) &&
+  payloads.every(
+    ({ ns, name }) => ns === NS_CHAT_STATES || (ns === NS_HINTS && name !== 'store') || (ns === NS_CLIENT && name === 'thread'),
+  )
+
+/** What another device of the account sent or received (XEP-0280 §7, §8). */
+const copiedIn = (stanza: Stanza): readonly Payload[] => {
+  const copy = stanza.get(NS_CARBONS, 'sent') ?? stanza.get(NS_CARBONS, 'received')
+  return copy?.getChild('forwarded', NS_FORWARD)?.getChild('message', NS_CLIENT)?.getChildren() ?? []
 }
