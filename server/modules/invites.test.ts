@@ -12,6 +12,8 @@ const here = (modules: Readonly<Record<string, Readonly<Record<string, string | 
   config: { login, admins: ['prince@verona.example'], modules },
 })
 
+const everywhere = { ...here(), carriers: ['memory', 'tcp', 'websocket'] as const }
+
 const apiOf = ({ server }: Scene) => server.apis.get('invites') as InvitesApi
 const password = 'a rose by any name'
 
@@ -40,7 +42,7 @@ const push = (to: string, jid: string) =>
   xml`<iq type="set" id="${any}" to="${to}"><query xmlns="jabber:iq:roster" ver="${any}">
     <item jid="${jid}" subscription="both"/></query></iq>`
 
-conversation('XEP-0445 §3, §4: a token opens registration, and is used up by it', here(), async (scene) => {
+conversation('XEP-0445 §3, §4: a token opens registration, and is used up by it', everywhere, async (scene) => {
   const { token, uri, url } = await apiOf(scene).create({ kind: 'account' })
   expect(token).toMatch(/^[0-9a-f]{32}$/)
   expect(uri).toBe(`xmpp:verona.example?register;preauth=${token}`)
@@ -139,7 +141,7 @@ conversation('XEP-0445 §2.3, XEP-0401 §5.5: inviter and guest are contacts onc
   await romeo.receives(xml`<presence from="${juliet.jid}" to="${romeo.bareJid}"/>`)
 })
 
-conversation('XEP-0379 §3.4, §3.5: a request with a good token is granted both ways, once', here(), async (scene) => {
+conversation('XEP-0379 §3.4, §3.5: a request with a good token is granted both ways, once', everywhere, async (scene) => {
   const romeo = await scene.comesOnline('romeo@verona.example/orchard')
   const juliet = await scene.comesOnline('juliet@verona.example/balcony')
   await asksForRoster(romeo)

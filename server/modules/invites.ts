@@ -1,19 +1,19 @@
-import { type Invite, type InviteRequest, OperationError } from '#server/base/operations.ts'
+import type { Invite, InviteRequest } from '#server/base/operations.ts'
 import { RateLimit } from '#server/base/rate-limit.ts'
 import { choice, duration, integer } from '#server/base/schema.ts'
 import type { Passage } from '#server/core/hooks.ts'
 import { guard, observe } from '#server/core/hooks.ts'
 import { networkOf } from '#server/core/login-throttle.ts'
 import { defineModule, onVisitorIq, type Visitor } from '#server/core/module.ts'
-import { booleanOf, type DataForm, firstValueOf, formTypeField } from '#stanzas/data-form.ts'
-import { formatDateTime } from '#stanzas/datetime.ts'
 import { type Element, el } from '#stanzas/element.ts'
-import { type Address, type BareJid, makeJid, parseJid } from '#stanzas/jid.ts'
+import { type Address, type BareJid, parseJid } from '#stanzas/jid.ts'
 import { presence, type Stanza } from '#stanzas/stanza.ts'
 import { StanzaError } from '#stanzas/stanza-error.ts'
 import { expiring } from '#storage/shapes.ts'
-import { badPayload, commands, type Stage } from './commands.ts'
+import { commands } from './commands.ts'
 import { type Invitation, Invitations } from './invites/invitations.ts'
+import { type InvitePermissions, inviteCommands } from './invites/invite-commands.ts'
+import { Inviter } from './invites/inviter.ts'
 import { landingPage } from './invites/landing-page.ts'
 import { invitationUri } from './invites/links.ts'
 import { type Permit, registration } from './registration.ts'
@@ -22,7 +22,6 @@ import { subscriptions } from './subscriptions.ts'
 
 const NS_PARS = 'urn:xmpp:pars:0'
 const NS_IBR_TOKEN = 'urn:xmpp:ibr-token:0'
-const FORM_TYPE = 'urn:xmpp:invite#invitation'
 
 /** Tokens that are none, from one network: nobody mistypes more, and a guess would take for ever. */
 const MISSES = { burst: 30, perMs: 60_000 }
@@ -59,41 +58,23 @@ export const invites = defineModule({
     const misses = new RateLimit(MISSES, clock)
     const mayRegister = needs.registration.mode !== 'closed'
 
-    // ---- making them
+    const inviter = new Inviter({
+      invitations,
+      accounts,
+      domain,
+      log,
+      lifetimeMs: config.lifetime,
+      maxPerAccount: config.perAccount,
+      mayRegister,
+      linkUrl: host.linkUrl,
+    })
 
-    const describe = (invitation: Invitation): Invite => {
-      const { token, expiresAtMs } = invitation
-      const base = host.linkUrl()
-      const url = base === undefined ? {} : { url: `${base}/invite/${token}` }
-      return { uri: invitationUri(invitation, domain), ...url, token, expiresAtMs }
+    /** Registration may have been closed since the invitation was made. */
+    const peek = async (token: string): Promise<Invitation | undefined> => {
+      const invitation = await invitations.peek(token)
+      if (invitation === undefined || mayRegister) return invitation
+      return invitation.kind === 'account' ? undefined : { ...invitation, allowsRegistration: false }
     }
-
-    const create = async (wanted: Omit<Invitation, 'token' | 'expiresAtMs'>, lifetimeMs = config.lifetime): Promise<Invite> => {
-      const { inviter } = wanted
-      if (inviter !== undefined && (await invitations.countOf(inviter)) >= config.perAccount)
-        throw new OperationError(`${inviter} has ${config.perAccount} invitations that nobody has used yet.`)
-      const invitation = await invitations.create(wanted, lifetimeMs)
-      log.info('invitation-made', { kind: wanted.kind, inviter })
-      return describe(invitation)
-    }
-
-    const inviteContact = async (inviter: BareJid, allowsRegistration: boolean, lifetimeMs?: number): Promise<Invite> => {
-      if (parseJid(inviter)?.domainpart !== domain.domainpart || !(await accounts.exists(inviter)))
-        throw new OperationError(`${inviter} is no account of this server.`)
-      return create({ kind: 'contact', inviter, allowsRegistration: allowsRegistration && mayRegister }, lifetimeMs)
-    }
-
-    const inviteAccount = async (name: string | undefined, inviter?: BareJid, lifetimeMs?: number): Promise<Invite> => {
-      if (!mayRegister) throw new OperationError('Registration is closed on this server.')
-      const from = inviter === undefined ? {} : { inviter }
-      if (name === undefined) return create({ kind: 'account', allowsRegistration: true, ...from }, lifetimeMs)
-      const jid = name === '' ? undefined : makeJid(name, domain.jid)
-      if (jid === undefined) throw new OperationError(`${name} is no name an account can have.`)
-      if (await accounts.exists(jid.bare)) throw new OperationError(`${jid.bare} is there already.`)
-      return create({ kind: 'account', localpart: jid.localpart, allowsRegistration: true, ...from }, lifetimeMs)
-    }
-
-    // ---- using them
 
     /** The other one is in the roster, subscribed both ways, with the name and groups it had; what either had asked is answered by that. */
     const join = (own: Address, other: Address, told?: Stanza): Promise<void> =>
@@ -110,25 +91,25 @@ export const invites = defineModule({
       }))
 
     /** Both see each other from now on; each device hears of it by a roster push (XEP-0401 §5.5). */
-    const befriend = async (inviter: Address, guest: Address, granted?: Stanza): Promise<void> => {
-      await join(inviter, guest)
-      await join(guest, inviter, granted)
-      needs.subscriptions.tellAvailable(inviter.bare, guest.bareAddress)
-      needs.subscriptions.tellAvailable(guest.bare, inviter.bareAddress)
+    const befriend = async (own: Address, guest: Address, granted?: Stanza): Promise<void> => {
+      await join(own, guest)
+      await join(guest, own, granted)
+      needs.subscriptions.tellAvailable(own.bare, guest.bareAddress)
+      needs.subscriptions.tellAvailable(guest.bare, own.bareAddress)
     }
 
-    const redeem = async (token: string, inviter: Address, guest: Address): Promise<boolean> => {
+    const redeem = async (token: string, own: Address, guest: Address): Promise<boolean> => {
       const invitation = await invitations.peek(token)
-      if (invitation?.kind !== 'contact' || invitation.inviter !== inviter.bare || guest.bare === inviter.bare) return false
+      if (invitation?.kind !== 'contact' || invitation.inviter !== own.bare || guest.bare === own.bare) return false
       if (!(await invitations.take(invitation))) return false
       try {
-        const granted = presence({ from: inviter.bareAddress, to: guest.bareAddress, type: 'subscribed' })
-        await befriend(inviter.bareAddress, guest.bareAddress, granted)
+        const granted = presence({ from: own.bareAddress, to: guest.bareAddress, type: 'subscribed' })
+        await befriend(own.bareAddress, guest.bareAddress, granted)
       } catch (error) {
         await invitations.giveBack(invitation)
         throw error
       }
-      log.info('invitation-used', { kind: 'contact', inviter: inviter.bare, guest: guest.bare })
+      log.info('invitation-used', { kind: 'contact', inviter: own.bare, guest: guest.bare })
       return true
     }
 
@@ -144,10 +125,10 @@ export const invites = defineModule({
       take: () => invitations.take(invitation),
       giveBack: () => invitations.giveBack(invitation),
       async fulfil(account) {
-        const { kind, inviter } = invitation
-        log.info('invitation-used', { kind, inviter, guest: account })
-        const [other, guest] = [inviter && parseJid(inviter), parseJid(account)]
-        if (other !== undefined && guest !== undefined && (await accounts.exists(other.bare))) await befriend(other, guest)
+        const { kind } = invitation
+        log.info('invitation-used', { kind, inviter: invitation.inviter, guest: account })
+        const [own, guest] = [invitation.inviter && parseJid(invitation.inviter), parseJid(account)]
+        if (own !== undefined && guest !== undefined && (await accounts.exists(own.bare))) await befriend(own, guest)
       },
     })
 
@@ -158,8 +139,8 @@ export const invites = defineModule({
         throw new StanzaError('not-authorized', { type: 'modify', text: 'TLS comes first.' })
       const network = networkOf(visitor.remoteAddress)
       if (host.areRatesLimited && !misses.allows(network)) throw new StanzaError('resource-constraint')
-      const invitation = await invitations.peek(token)
-      if (invitation === undefined || !invitation.allowsRegistration || !mayRegister) {
+      const invitation = await peek(token)
+      if (invitation === undefined || !invitation.allowsRegistration) {
         misses.take(network)
         throw new StanzaError('item-not-found', { text: 'The provided token is invalid or expired' })
       }
@@ -168,46 +149,23 @@ export const invites = defineModule({
 
     needs.registration.reserve((localpart) => invitations.isReserved(localpart))
 
-    // ---- commands (XEP-0401)
-
-    const isOwn = (account: BareJid): boolean => {
-      const jid = parseJid(account)
-      return jid !== undefined && jid.localpart !== '' && jid.domainpart === domain.domainpart
-    }
     const mayInvite = (by: 'everyone' | 'admins', account: BareJid): boolean =>
-      isOwn(account) && (by === 'everyone' || host.admins.has(account))
-    const mayInviteAccounts = (account: BareJid): boolean =>
-      mayRegister && (mayInvite(config.accountsBy, account) || (needs.registration.mode === 'open' && isOwn(account)))
-
-    needs.commands.register({
-      node: 'urn:xmpp:invite#invite',
-      name: 'Invite user',
-      isAllowed: (account) => mayInvite(config.contactsBy, account),
-      run: async ({ bare }) => ({ kind: 'done', form: resultForm(await refusing(inviteContact(bare, mayInviteAccounts(bare)))) }),
-    })
-    needs.commands.register({
-      node: 'urn:xmpp:invite#create-account',
-      name: 'Create account',
-      isAllowed: (account) => mayRegister && mayInvite(config.accountsBy, account),
-      run: ({ bare }): Stage => ({
-        kind: 'form',
-        form: ACCOUNT_FORM,
-        isLast: true,
-        async submit(form) {
-          const name = firstValueOf(form, 'username')?.trim()
-          const inviter = booleanOf(form, 'roster-subscription') === true ? bare : undefined
-          const made = await refusing(inviteAccount(name === '' ? undefined : name, inviter))
-          return { kind: 'done', form: resultForm(made) }
-        },
-      }),
-    })
+      parseJid(account)?.domainpart === domain.domainpart &&
+      account.includes('@') &&
+      (by === 'everyone' || host.admins.has(account))
+    const permissions: InvitePermissions = {
+      mayInviteContacts: (account) => mayInvite(config.contactsBy, account),
+      mayInviteAccounts: (account) => mayRegister && mayInvite(config.accountsBy, account),
+      mayBringGuests: (account) => needs.registration.mode === 'open' || permissions.mayInviteAccounts(account),
+    }
+    for (const command of inviteCommands(inviter, permissions)) needs.commands.register(command)
 
     const api: InvitesApi = {
       create: (request) =>
         request.kind === 'account'
-          ? inviteAccount(request.localpart, undefined, request.lifetimeMs)
-          : inviteContact((parseJid(request.account)?.bare ?? request.account) as BareJid, true, request.lifetimeMs),
-      peek: (token) => invitations.peek(token),
+          ? inviter.toAccount(request.localpart, undefined, request.lifetimeMs)
+          : inviter.toContact((parseJid(request.account)?.bare ?? request.account) as BareJid, true, request.lifetimeMs),
+      peek,
       redeem,
     }
     return {
@@ -236,7 +194,7 @@ export const invites = defineModule({
         uriOf: (invitation) => invitationUri(invitation, domain),
         async find(token, address) {
           if (host.areRatesLimited && !misses.allows(networkOf(address))) return 'later'
-          const invitation = await invitations.peek(token)
+          const invitation = await peek(token)
           if (invitation === undefined) misses.take(networkOf(address))
           return invitation
         },
@@ -245,33 +203,3 @@ export const invites = defineModule({
     }
   },
 })
-
-const ACCOUNT_FORM: DataForm = {
-  type: 'form',
-  title: 'Create account',
-  instructions: 'Makes a link by which one person can make an account.',
-  fields: [
-    formTypeField('urn:xmpp:invite#create-account'),
-    { var: 'username', type: 'text-single', label: 'Username', desc: 'Leave it empty to let the person choose.', values: [] },
-    { var: 'roster-subscription', type: 'boolean', label: 'Become contacts', values: [] },
-  ],
-}
-
-/** XEP-0401 §5.1 */
-const resultForm = ({ uri, url, expiresAtMs }: Invite): DataForm => ({
-  type: 'result',
-  fields: [
-    formTypeField(FORM_TYPE),
-    { var: 'uri', type: 'text-single', label: 'Link for clients', values: [uri] },
-    ...(url === undefined
-      ? []
-      : [{ var: 'landing-url', type: 'text-single', label: 'Link for browsers', values: [url] } as const]),
-    { var: 'expire', type: 'text-single', label: 'Good until', values: [formatDateTime(expiresAtMs)] },
-  ],
-})
-
-/** What is refused to the operator in words is refused to a client as its form. */
-const refusing = <T>(made: Promise<T>): Promise<T> =>
-  made.catch((error: unknown) => {
-    throw error instanceof OperationError ? badPayload(error.message) : error
-  })
