@@ -18,6 +18,8 @@ export class Delivery {
   readonly #ledger: Ledger
   readonly #domain: Address
   readonly #onFailure: (session: Session, error: unknown) => void
+  /** The newest entry that went to those it is for; entries go in the order of their ids. */
+  #last: LogId
 
   constructor(parts: {
     readonly sessions: Sessions
@@ -29,6 +31,7 @@ export class Delivery {
     this.#ledger = parts.ledger
     this.#domain = parts.domain
     this.#onFailure = parts.onFailure
+    this.#last = parts.ledger.lastId
   }
 
   /** The resources a message is for. Throws what its sender is told when the rules refuse it. */
@@ -66,10 +69,11 @@ export class Delivery {
       for (const session of sessions) session.send(message)
       return
     }
+    this.#last = entry
     let copy: Stanza | undefined
     for (const session of sessions) {
       if (session.isCatchingUp) session.hasMissed = true
-      else if (session.outlet.isLagging) this.catchUp(session)
+      else if (session.outlet.isLagging) this.#fallBehind(session, entry - 1)
       else {
         copy ??= message.restamp({ append: stanzaIdWire(to.bareAddress, entry) })
         session.send(copy, entry)
@@ -82,69 +86,129 @@ export class Delivery {
     return session.isCatchingUp || session.outlet.isLagging
   }
 
-  /** Sends what the ledger holds for this session and it was not sent yet, oldest first, as fast as its client takes it; then live messages go on. */
-  catchUp(session: Session): void {
-    if (session.isCatchingUp) {
-      session.hasMissed = true
-      return
-    }
+  /** A session begins to take bare-JID messages: from now on it gets nothing live, until `catchUp` has sent it what waited for it. */
+  hold(session: Session): void {
     session.isCatchingUp = true
     session.hasMissed = true
-    this.#continue(session)
+    session.cursor = 0
+    session.since = this.#last
   }
 
-  /** The outlet has room again. */
+  /** Sends what waits in the ledger for this session, oldest first, as fast as its client takes it; then live messages go on. */
+  catchUp(session: Session): void {
+    if (!session.isCatchingUp) this.hold(session)
+    this.#read(session)
+  }
+
+  /** The outlet has room again, or an earlier read may have failed. */
   proceed(session: Session): void {
-    if (session.isCatchingUp && session.hasMissed) this.#continue(session)
+    if (session.isCatchingUp) this.#read(session)
   }
 
-  #continue(session: Session): void {
-    this.#drain(session).catch((error: unknown) => {
-      session.isCatchingUp = false
-      this.#onFailure(session, error)
-    })
+  /** What is pending behind this entry may not have reached the session, though newer messages have. */
+  sendBack(session: Session, cursor: LogId): void {
+    if (!session.isCatchingUp) this.#fallBehind(session, this.#last)
+    else if (session.cursor > session.since) session.since = session.cursor
+    if (cursor < session.cursor) session.cursor = cursor
+    session.hasMissed = true
+    this.#read(session)
+  }
+
+  /** A session ended for good: what was addressed to its full JID and not taken is for the account's other resources (RFC 6121 §8.5.3.2.1). */
+  leftBehind(session: Session, marks: readonly LogId[]): void {
+    const first = Math.min(...marks, session.isCatchingUp ? session.cursor + 1 : Number.POSITIVE_INFINITY)
+    if (first === Number.POSITIVE_INFINITY) return
+    for (const other of this.#willing(session.address.bareAddress)) if (other !== session) this.sendBack(other, first - 1)
+  }
+
+  /** Everything up to this entry went to the session as it came. */
+  #fallBehind(session: Session, last: LogId): void {
+    session.isCatchingUp = true
+    session.hasMissed = true
+    session.cursor = last
+    session.since = last
+    this.#read(session)
+  }
+
+  #read(session: Session): void {
+    // Of two reads at once each would send what the other does.
+    if (session.isReading || session.outlet.isLagging) return
+    session.isReading = true
+    this.#drain(session).catch((error: unknown) => this.#onFailure(session, error))
   }
 
   async #drain(session: Session): Promise<void> {
-    const sentBefore = new Set(session.outlet.untaken().map(({ mark }) => mark))
-    while (session.hasMissed && !session.hasEnded && session.isWilling) {
-      if (session.outlet.isLagging) return
-      session.hasMissed = false
-      const entries = await this.#ledger.pending(session.account, session.lastSent, PAGE)
-      for (const entry of entries) if (!sentBefore.has(entry.id)) this.#redeliver(session, entry)
-      if (entries.length === PAGE) session.hasMissed = true
+    try {
+      while (session.hasMissed && !session.hasEnded) {
+        if (session.outlet.isLagging) return
+        await this.#sendPage(session)
+      }
+      session.isCatchingUp = false
+    } catch (error) {
+      // It stays behind, and tries again when `proceed` is called.
+      session.hasMissed = true
+      throw error
+    } finally {
+      session.isReading = false
     }
-    session.isCatchingUp = false
+  }
+
+  async #sendPage(session: Session): Promise<void> {
+    const { account, cursor, since } = session
+    session.hasMissed = false
+    // An entry that is pending and not among these has not been sent to this session.
+    const sent = new Set(session.outlet.untaken().map(({ mark }) => mark))
+    const isOld = cursor < since
+    const page = isOld ? await this.#ledger.pending(account, cursor, PAGE) : await this.#ledger.since(account, cursor, PAGE)
+    if (session.cursor !== cursor || session.since !== since) {
+      session.hasMissed = true
+      return
+    }
+    for (const entry of page) {
+      if (isOld && entry.id > since) {
+        session.cursor = since
+        session.hasMissed = true
+        return
+      }
+      if (session.outlet.isLagging) {
+        session.hasMissed = true
+        return
+      }
+      session.cursor = entry.id
+      if (entry.direction === 'in' && !sent.has(entry.id)) this.#redeliver(session, entry)
+      if (session.hasEnded) return
+    }
+    if (page.length === PAGE) session.hasMissed = true
+    else if (isOld) session.cursor = since
   }
 
   #redeliver(session: Session, entry: LogEntry): void {
-    const message = stanzaOf(entry)
-    const to = message.to ?? session.address
-    if (to.resourcepart !== '' && to.resourcepart !== session.resource && this.#sessions.get(to) !== undefined) {
-      // It is for another resource, which is connected and has it or will have it.
-      session.lastSent = Math.max(session.lastSent, entry.id)
-      return
+    try {
+      const message = stanzaOf(entry)
+      if (!this.#isFor(session, message.to ?? session.address, entry)) return
+      const by = session.address.bareAddress
+      // XEP-0203 §4: the time it came to the server, said by the server, once.
+      const late = message.restamp({
+        drop: (payload, stanza) => isOwnDelay(payload, stanza, this.#domain) || isSpoofedStanzaId(payload, stanza, by),
+        append: delayElement(this.#domain, entry.atMs),
+      })
+      session.send(late.restamp({ append: stanzaIdWire(by, entry.id) }), entry.id)
+    } catch (error) {
+      // One that cannot be sent must not hold up those behind it.
+      this.#onFailure(session, error)
     }
-    const by = session.address.bareAddress
-    // XEP-0203 §4: the time it came to the server, said by the server, once.
-    const late = message.restamp({
-      drop: (payload, stanza) => isOwnDelay(payload, stanza, this.#domain) || isSpoofedStanzaId(payload, stanza, by),
-      append: delayElement(this.#domain, entry.atMs),
-    })
-    session.send(late.restamp({ append: stanzaIdWire(by, entry.id) }), entry.id)
   }
 
-  /** What was sent to a session's full JID, and not taken before it ended for good, goes to the account's other resources (RFC 6121 §8.5.3.2.1). */
-  async leftBehind(session: Session, marks: ReadonlySet<LogId>): Promise<void> {
-    const others = this.#willing(session.address.bareAddress).filter((other) => other !== session)
-    if (others.length === 0 || marks.size === 0) return
-    const entries = await this.#ledger.pending(session.account, Math.min(...marks) - 1, marks.size + PAGE)
-    for (const entry of entries) {
-      if (!marks.has(entry.id) || stanzaOf(entry).to?.resourcepart !== session.resource) continue
-      for (const other of others) this.#redeliver(other, entry)
-    }
+  #isFor(session: Session, to: Address, { atMs, isPending }: LogEntry): boolean {
+    const { resourcepart } = to
+    if (resourcepart === session.resource) return true
+    if (!session.isWilling) return false
+    if (resourcepart === '') return true
+    // Another resource had it. When that is gone and did not take it, or is there but came later and takes nothing that waited, it is for the others.
+    const addressee = this.#sessions.get(to)
+    return isPending && (addressee === undefined || (!addressee.isWilling && atMs < addressee.connectedAtMs))
   }
 }
 
 const isOwnDelay = (payload: Payload, stanza: Stanza, domain: Address): boolean =>
-  payload.ns === NS_DELAY && stanza.get(NS_DELAY, payload.name)?.attrs['from'] === domain.jid
+  payload.ns === NS_DELAY && stanza.get(NS_DELAY, payload.name)?.attrs.from === domain.jid

@@ -53,6 +53,11 @@ export class Ledger {
     return new Ledger(log, clock, options, await log.lastId())
   }
 
+  /** The newest id that was given. */
+  get lastId(): LogId {
+    return this.#lastId
+  }
+
   /** The next id: of this moment, or the one after the last when the clock stands or went back. */
   nextId(): LogId {
     const now = (this.#clock.nowMs() - ID_EPOCH_MS) * IDS_PER_MS
@@ -80,6 +85,11 @@ export class Ledger {
   /** The account's undelivered messages after this id, oldest first. */
   pending(account: BareJid, after: LogId, limit: number): Promise<readonly LogEntry[]> {
     return this.#log.pending(account, { after, limit })
+  }
+
+  /** Everything the account has received and sent after this id, taken or not, oldest first. */
+  since(account: BareJid, after: LogId, limit: number): Promise<readonly LogEntry[]> {
+    return this.#log.range(account, { after, limit })
   }
 
   countPending(account: BareJid): Promise<number> {

@@ -234,7 +234,9 @@ export class Router {
       return undefined
     }
     const recipients = this.#delivery.recipients(stanza, to)
-    if (recipients.length > 0 && !recipients.every((recipient) => this.#delivery.isBehind(recipient))) {
+    // RFC 6120 §10.1: it must not come before those that a recipient is still to read from the ledger.
+    const canGo = recipients.some((each) => !this.#delivery.isBehind(each)) && !recipients.some((each) => each.isCatchingUp)
+    if (canGo) {
       this.#deliver(clean, undefined)
       return undefined
     }
@@ -244,10 +246,10 @@ export class Router {
     return session === undefined ? undefined : 'stored'
   }
 
-  /** A message of a session that ended, which was neither taken nor in the ledger. */
-  salvage(message: Stanza): void {
+  /** A message of a session that ended, which was neither taken nor in the ledger; `hadOthers`: other resources were there for those to the bare JID. */
+  salvage(message: Stanza, hadOthers: boolean): void {
     const { from, to } = message
-    if (from === undefined || to === undefined || !isStorable(message)) return
+    if (from === undefined || to === undefined || !isStorable(message) || (hadOthers && to.resourcepart === '')) return
     this.#append(this.#ledger.nextId(), { stanza: message, from, to, session: undefined }, () => undefined)
   }
 

@@ -160,32 +160,71 @@ test('what leaves passes the hook point outbound, which may replace or keep back
   ])
 })
 
-test('lastSent follows what an available session is sent, and stays where it is for one that is away', () => {
-  const { session } = stage(() => undefined)
-  session.send(message('m1'), 5)
-  expect(session.lastSent).toBe(0)
-  session.presence = parseStanza('<presence/>' as Wire)
-  session.send(message('m2'), 6)
-  session.send(message('m3'), 4)
-  expect(session.lastSent).toBe(6)
-  session.priority = -1
-  session.send(message('m4'), 8)
-  expect(session.lastSent).toBe(6)
+test('DESIGN P1: what is refused at once counts only when the messages in front of it are durable', () => {
+  const { session, failed } = stage((stanza) => {
+    if (stanza.id?.startsWith('m') === true) return 'stored'
+    throw new Error('refused')
+  })
+  const told: number[] = []
+  session.receive(message('m1'))
+  session.whenHandled(() => told.push(session.handled))
+  for (const id of ['x2', 'm3', 'x4', 'x5']) session.receive(message(id))
+  expect([failed.length, session.handled, told]).toEqual([3, 0, []])
+  session.settle()
+  expect([session.handled, told]).toEqual([2, [2]])
+  session.settle()
+  expect(session.handled).toBe(5)
 })
 
-test('a session that has ended takes nothing and sends nothing, and what waited in it is dropped', async () => {
+test('requests for an acknowledgement that cannot be answered yet are not piled up without end', () => {
+  const { session, reading } = stage(() => 'stored')
+  session.receive(message('m1'))
+  for (let i = 0; i <= 64; i++) session.whenHandled(() => undefined)
+  expect(reading).toEqual(['paused'])
+  session.settle()
+  expect(reading).toEqual(['paused', 'resumed'])
+})
+
+test('a session that has ended takes nothing and sends nothing; who waits for what is dropped waits no longer', async () => {
   const first = Promise.withResolvers<undefined>()
   const { session, begun, sent } = stage((stanza) => (stanza.id === 'q1' ? first.promise : undefined))
-  let isAnswered = false
+  let isTold = false
   session.receive(request('q1'))
   session.receive(request('q2'))
   session.whenHandled(() => {
-    isAnswered = true
+    isTold = true
   })
   session.end()
+  expect(isTold).toBe(true)
   session.receive(request('q3'))
   session.send(message('m1'))
   first.resolve(undefined)
   await turn()
-  expect([begun, sent, isAnswered]).toEqual([['q1'], [], false])
+  expect([begun, sent]).toEqual([['q1'], []])
+  expect([session.received, session.handled]).toEqual([1, 1])
+})
+
+test('messages that a session received before it ended go on their way, up to the first request', async () => {
+  const first = Promise.withResolvers<undefined>()
+  const { session, begun } = stage((stanza) => (stanza.id === 'm1' ? first.promise : undefined))
+  for (const stanza of [message('m1'), message('m2'), request('q3'), message('m4')]) session.receive(stanza)
+  let isHandled = false
+  session.end()
+  session.whenHandled(() => {
+    isHandled = true
+  })
+  expect(isHandled).toBe(false)
+  first.resolve(undefined)
+  await turn()
+  expect([begun, session.handled, isHandled]).toEqual([['m1', 'm2'], 2, true])
+})
+
+test('a session that is ended for its account handles nothing more', async () => {
+  const first = Promise.withResolvers<undefined>()
+  const { session, begun } = stage((stanza) => (stanza.id === 'm1' ? first.promise : undefined))
+  for (const id of ['m1', 'm2']) session.receive(message(id))
+  session.end(true)
+  first.resolve(undefined)
+  await turn()
+  expect(begun).toEqual(['m1'])
 })

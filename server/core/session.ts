@@ -29,7 +29,7 @@ export interface SessionHost {
   onFailure(session: Session, stanza: Stanza, error: unknown): void
 }
 
-/** Past this many stanzas that wait for an earlier one, the client is not read (TCP slows it down). */
+/** Past this many stanzas that wait for an earlier one, or requests for an acknowledgement, the client is not read (TCP slows it down). */
 const MAX_WAITING = 64
 /** Past this many messages that wait for the disk, likewise. */
 const MAX_IN_FLIGHT = 512
@@ -50,12 +50,16 @@ export class Session {
   presence: Stanza | undefined
   /** RFC 6121 §4.7.2.3; of the last presence. */
   priority = 0
-  /** While true, what the ledger keeps is read from there instead of being sent live (see core/delivery.ts). */
+  /** While true, what the ledger keeps is read from there instead of being sent live; this and the next four are kept by core/delivery.ts. */
   isCatchingUp = false
-  /** A message was left to the ledger while this session was catching up. */
+  /** There is something to read. */
   hasMissed = false
-  /** The newest entry that was sent. */
-  lastSent: LogId = 0
+  /** A read is under way. */
+  isReading = false
+  /** Where the next read begins: entries up to here have been sent, or are not for this session. */
+  cursor: LogId = 0
+  /** Entries up to here are sent only if no device has taken them; of those behind it, all. */
+  since: LogId = 0
   /** Typed state of modules, by slot (see `perSession` in module.ts). */
   readonly slots: unknown[] = []
 
@@ -65,6 +69,11 @@ export class Session {
   #isBusy = false
   #isPaused = false
   #inFlight = 0
+  /** How many messages were on their way to the disk so far, and how many have arrived. */
+  #stored = 0
+  #settled = 0
+  /** For each stanza that was done before a message in front of it: how many have to arrive before it counts. */
+  #early: number[] = []
   #received = 0
   #handled = 0
   #waiters: { readonly at: number; readonly run: () => void }[] = []
@@ -102,7 +111,7 @@ export class Session {
     return this.#hasEnded
   }
 
-  /** Stanzas received and stanzas completely handled, durable where they must be; both only grow. */
+  /** Stanzas received, and how many of these, from the first on, are completely handled: durable where they must be. */
   get received(): number {
     return this.#received
   }
@@ -121,14 +130,15 @@ export class Session {
 
   /** Runs when everything received so far is handled: at once when it is. */
   whenHandled(run: () => void): void {
-    if (this.#handled === this.#received) run()
-    else this.#wait(this.#received, run)
+    if (this.#handled === this.#received) return run()
+    this.#wait(this.#received, run)
+    this.#slow()
   }
 
   /** Resolves when no message of this session waits for the disk. */
   drained(): Promise<void> | undefined {
     if (this.#inFlight === 0) return undefined
-    return new Promise((resolve) => this.#wait(this.#handled + this.#inFlight, resolve))
+    return new Promise((resolve) => this.#wait(this.#handled + this.#inFlight + this.#early.length, resolve))
   }
 
   /** A stanza may wait for less than what an acknowledgement waits for that was asked for earlier: who waits for least comes first. */
@@ -140,7 +150,10 @@ export class Session {
   /** A stored message is durable and on its way. Called once for each `stored`, in order. */
   settle(): void {
     this.#inFlight--
-    this.#complete()
+    this.#settled++
+    let count = 1
+    for (; this.#early.length > 0 && (this.#early[0] ?? 0) <= this.#settled; count++) this.#early.shift()
+    this.#count(count)
     if (this.#inFlight === 0 && !this.#isBusy) this.#next()
     this.#slow()
   }
@@ -157,7 +170,7 @@ export class Session {
       this.#host.onFailure(this, stanza, error)
     }
     if (outcome === undefined) this.#complete()
-    else if (outcome === 'stored') this.#inFlight++
+    else if (outcome === 'stored') this.#store()
     else this.#await(stanza, outcome)
   }
 
@@ -167,7 +180,7 @@ export class Session {
       .catch((error: unknown): undefined => this.#host.onFailure(this, stanza, error) as undefined)
       .then((settled) => {
         this.#isBusy = false
-        if (settled === 'stored') this.#inFlight++
+        if (settled === 'stored') this.#store()
         else this.#complete()
         this.#next()
         this.#slow()
@@ -176,7 +189,7 @@ export class Session {
   }
 
   #next(): void {
-    while (!this.#isBusy && !this.#hasEnded) {
+    while (!this.#isBusy) {
       const stanza = this.#queue[0]
       if (stanza === undefined || (stanza.kind !== 'message' && this.#inFlight > 0)) return
       this.#queue.shift()
@@ -184,8 +197,19 @@ export class Session {
     }
   }
 
+  #store(): void {
+    this.#inFlight++
+    this.#stored++
+  }
+
+  /** DESIGN P1: what is done at once counts only when the messages in front of it are durable. */
   #complete(): void {
-    this.#handled++
+    if (this.#inFlight === 0) this.#count(1)
+    else this.#early.push(this.#stored)
+  }
+
+  #count(stanzas: number): void {
+    this.#handled += stanzas
     while (this.#waiters.length > 0) {
       const waiter = this.#waiters[0]
       if (waiter === undefined || waiter.at > this.#handled) return
@@ -195,7 +219,10 @@ export class Session {
   }
 
   #slow(): void {
-    const isFull = this.#queue.length > MAX_WAITING || this.#inFlight > MAX_IN_FLIGHT
+    const isFull =
+      this.#queue.length > MAX_WAITING ||
+      this.#waiters.length > MAX_WAITING ||
+      this.#inFlight + this.#early.length > MAX_IN_FLIGHT
     if (isFull === this.#isPaused) return
     this.#isPaused = isFull
     if (isFull) this.#outlet.pause()
@@ -211,15 +238,18 @@ export class Session {
 
   /** Writes a stanza as it is; for those who held it back at `outbound`. */
   write(stanza: Stanza, mark?: LogId): void {
-    // Only a session that gets everything moves on: one that is away reads what it missed when it is back.
-    if (mark !== undefined && mark > this.lastSent && this.isWilling) this.lastSent = mark
     this.#outlet.send(stanza.wire, mark)
   }
 
-  /** Marks the session as gone; whoever ends it tells the rest of the server. */
-  end(): void {
+  /**
+   * Marks the session as gone; whoever ends it tells the rest of the server. Messages it has received still go on their way, up to
+   * the first stanza that would have to be answered; with `dropsWaiting` nothing more of it is handled.
+   */
+  end(dropsWaiting = false): void {
     this.#hasEnded = true
-    this.#queue = []
-    this.#waiters = []
+    const firstDropped = dropsWaiting ? 0 : this.#queue.findIndex((stanza) => stanza.kind !== 'message')
+    if (firstDropped >= 0) this.#received -= this.#queue.splice(firstDropped).length
+    // Who waits for what will not be handled waits no longer.
+    for (const { run } of this.#waiters.splice(this.#waiters.findLastIndex(({ at }) => at <= this.#received) + 1)) run()
   }
 }

@@ -62,16 +62,22 @@ export const presence = defineModule({
       const wasWilling = session.isWilling
       session.priority = priorityOf(stanza)
       session.presence = stanza.detach()
+      // RFC 6121 §8.5.2.1.1: from here on messages may come; they do not overtake those that waited for one who takes them.
+      if (session.isWilling && !wasWilling) delivery.hold(session)
       broadcast(session, session.presence, all)
       if (!isInitial) {
-        // §8.5.2.1.1: a priority that is not negative any more takes what waited for one.
-        if (session.isWilling && !wasWilling) delivery.catchUp(session)
+        delivery.proceed(session)
         return undefined
       }
       tellOwn(session)
       const waiting = probe(session, all)
-      if (waiting.length === 0) return emit('session-available', { session })
-      return Promise.all(waiting).then(() => emit('session-available', { session }))
+      if (waiting.length === 0) return arrived(session)
+      return Promise.all(waiting).then(() => arrived(session))
+    }
+
+    const arrived = (session: Session): void => {
+      emit('session-available', { session })
+      delivery.proceed(session)
     }
 
     /** RFC 6121 §4.2.2: the account's other resources were there first. */

@@ -25,6 +25,9 @@ export interface OutletLimits {
 /** How many times `queuedBytes` may wait in the end: what the ledger does not keep is still sent past it. */
 const MAX_FACTOR = 4
 
+/** Whether so much waits in front of the kernel that the client is given up. */
+export const isOverfull = (sink: StanzaSink, limits: OutletLimits): boolean => sink.queuedBytes > limits.queuedBytes * MAX_FACTOR
+
 /** Sends to a client without XEP-0198: a message counts as taken when the kernel has its bytes. */
 export class PlainOutlet implements Outlet {
   readonly #sink: StanzaSink
@@ -59,11 +62,9 @@ export class PlainOutlet implements Outlet {
     this.#sent++
     this.#sink.writeStanza(data)
     if (mark !== undefined) this.#untaken.push({ mark, data })
-    const { queuedBytes } = this.#sink
-    const isLagging = queuedBytes > this.#limits.queuedBytes
+    const { isLagging } = this
     if (!this.#isWaiting && (mark !== undefined || isLagging)) this.#awaitFlush()
-    if (isLagging && queuedBytes > this.#limits.queuedBytes * MAX_FACTOR)
-      this.#sink.close('policy-violation', 'nothing was read for too long')
+    if (isLagging && isOverfull(this.#sink, this.#limits)) this.#sink.close('policy-violation', 'nothing was read for too long')
   }
 
   #awaitFlush(): void {

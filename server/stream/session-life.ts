@@ -39,7 +39,7 @@ export class SessionLife {
   readonly streamManagement: StreamManagement
   readonly #options: SessionLifeOptions
   readonly #streams = new Map<Session, C2sStream>()
-  readonly #waiting = new Map<Session, Timer>()
+  readonly #waiting = new Map<Session, { readonly timer: Timer; readonly sinceMs: number }>()
   readonly #laggingSince = new Map<Session, number>()
   #sweeper: Timer | undefined
 
@@ -51,7 +51,7 @@ export class SessionLife {
       onTaken: (session, mark) => options.ledger.taken(session.account, mark),
       onRoom: (session) => this.#hasRoom(session),
       onOverflow: (session) => this.kick(session, 'policy-violation', 'nothing was acknowledged for too long'),
-      onResumed: (session, resent) => this.#resumed(session, resent),
+      onResumed: (...resumed) => this.#resumed(...resumed),
     })
   }
 
@@ -61,7 +61,7 @@ export class SessionLife {
 
   stop(): void {
     this.#sweeper?.cancel()
-    for (const timer of this.#waiting.values()) timer.cancel()
+    for (const { timer } of this.#waiting.values()) timer.cancel()
   }
 
   /** Binds a resource on a stream. A session that holds the resource already makes room (RFC 6120 §7.7.2.2). */
@@ -94,61 +94,66 @@ export class SessionLife {
     // What the client sent before it went is still handled.
     if (wasClosedInPeace || !this.streamManagement.detach(session)) return session.whenHandled(() => this.end(session))
     const { clock, log, hooks, resumeTimeoutMs } = this.#options
-    this.#waiting.set(
-      session,
-      clock.after(resumeTimeoutMs, () => this.end(session)),
-    )
+    this.#waiting.set(session, {
+      timer: clock.after(resumeTimeoutMs, () => this.end(session)),
+      sinceMs: clock.nowMs(),
+    })
     log.debug('session-detached', { jid: session.jid })
     hooks.emit('session-detached', { session })
   }
 
-  #resumed(session: Session, resent: number): void {
+  #resumed(session: Session, resent: number, unflushed: readonly LogId[]): void {
     const stream = this.streamManagement.of(session)?.stream
     if (stream !== undefined) this.#streams.set(session, stream)
-    this.#waiting.get(session)?.cancel()
+    this.#waiting.get(session)?.timer.cancel()
     this.#waiting.delete(session)
     this.#options.log.info('session-resumed', { jid: session.jid, resent })
     this.#options.hooks.emit('session-resumed', { session })
-    this.#options.delivery.proceed(session)
+    const [first] = unflushed
+    if (first === undefined) this.#options.delivery.proceed(session)
+    else this.#options.delivery.sendBack(session, first - 1)
     // The client was gone again before its session was ready for it.
     if (stream?.isClosed === true) this.onLost(stream, session, false)
   }
 
   /** Ends a session and its stream with a stream error. */
-  kick(session: Session, condition: StreamErrorCondition, text: string): void {
+  kick(session: Session, condition: StreamErrorCondition, text: string, dropsWaiting = false): void {
     const stream = this.#streams.get(session)
-    this.end(session)
+    this.end(session, dropsWaiting)
     stream?.forsake(condition, text)
   }
 
   /** Ends every session of an account but one. */
   kickAccount(account: BareJid, condition: StreamErrorCondition, text: string, spared?: Jid): void {
-    for (const session of this.#options.sessions.of(account)) if (session.jid !== spared) this.kick(session, condition, text)
+    for (const session of this.#options.sessions.of(account))
+      if (session.jid !== spared) this.kick(session, condition, text, true)
   }
 
   /** Ends a session for good. What it had been sent and did not take is still pending in the ledger, or goes there now. */
-  end(session: Session): void {
+  end(session: Session, dropsWaiting = false): void {
     if (session.hasEnded) return
-    const { sessions, hooks, log } = this.#options
-    this.#waiting.get(session)?.cancel()
+    const { sessions, hooks, log, clock } = this.#options
+    const waiting = this.#waiting.get(session)
+    waiting?.timer.cancel()
     this.#waiting.delete(session)
     this.#streams.delete(session)
     this.#laggingSince.delete(session)
-    session.end()
+    session.end(dropsWaiting)
     sessions.remove(session)
     log.debug('session-ended', { jid: session.jid })
     hooks.emit('session-ended', { session, status: '' })
-    this.#rescue(session)
+    this.#rescue(session, waiting?.sinceMs ?? clock.nowMs())
     this.streamManagement.forget(session)
   }
 
-  #rescue(session: Session): void {
-    const { delivery, router, log } = this.#options
-    const marks = new Set<LogId>()
+  #rescue(session: Session, lostAtMs: number): void {
+    const { delivery, router, sessions } = this.#options
+    const hadOthers = sessions.of(session.account).some((other) => other.isWilling && other.connectedAtMs <= lostAtMs)
+    const marks: LogId[] = []
     for (const { mark, data } of session.outlet.untaken())
-      if (mark !== undefined) marks.add(mark)
-      else if (data.startsWith('<message')) router.salvage(parseStanza(data))
-    delivery.leftBehind(session, marks).catch((error: unknown) => log.error('redelivery-failed', { jid: session.jid, error }))
+      if (mark !== undefined) marks.push(mark)
+      else if (data.startsWith('<message')) router.salvage(parseStanza(data), hadOthers)
+    delivery.leftBehind(session, marks)
   }
 
   #hasRoom(session: Session): void {
@@ -166,6 +171,7 @@ export class SessionLife {
       else if (stream.silentRounds > roundsUntilAsked * 1.5 && this.streamManagement.of(session) !== undefined)
         stream.connection.destroy()
       this.#watchLag(session, stream, nowMs)
+      this.#options.delivery.proceed(session)
     }
   }
 

@@ -2,7 +2,7 @@ import type { Outlet } from '#server/core/session.ts'
 import { NS_STREAM_MANAGEMENT } from '#stanzas/namespaces.ts'
 import { type Wire, wire } from '#stanzas/wire.ts'
 import type { LogId } from '#storage/shapes.ts'
-import type { OutletLimits, StanzaSink } from '../outlet.ts'
+import type { OutletLimits, PlainOutlet, StanzaSink } from '../outlet.ts'
 import type { StreamErrorCondition } from '../stream-error.ts'
 import { AckQueue, type Unacked } from './ack-queue.ts'
 
@@ -26,15 +26,18 @@ export class ManagedOutlet implements Outlet {
   /** Stanzas written before `<enabled/>`, which some clients count (COMPAT in `acknowledge`). */
   readonly #sentBefore: number
   #miscount = 0
+  /** What carried the session until then, and may not have got rid of everything. */
+  #before: PlainOutlet | undefined
 
   constructor(
     sink: StanzaSink,
-    sentBefore: number,
+    before: PlainOutlet,
     limits: OutletLimits,
     on: { readonly taken: (mark: LogId) => void; readonly room: () => void; readonly overflow: () => void },
   ) {
     this.#sink = sink
-    this.#sentBefore = sentBefore
+    this.#before = before
+    this.#sentBefore = before.sent
     this.#limits = limits
     this.#onTaken = on.taken
     this.#onRoom = on.room
@@ -87,14 +90,19 @@ export class ManagedOutlet implements Outlet {
   /** Takes an `<a h='…'/>` (XEP-0198 §4). */
   acknowledge(h: number): AckOutcome {
     this.#isRequestOpen = false
-    const excess = this.#covered(h) - this.#queue.length
-    // COMPAT(@xmpp/client 0.14): it counts from sending <enable/>, and so what the server wrote before <enabled/>. How much that was shows here.
-    if (excess > 0 && this.#miscount + excess > this.#sentBefore) return 'too-high'
-    if (excess > 0) this.#miscount += excess
+    if (!this.#understands(h)) return 'too-high'
     this.#queue.acknowledge(this.#covered(h), this.#onTaken)
     if (this.#queue.length > 0) this.request()
     this.#onRoom()
     return 'fine'
+  }
+
+  /** COMPAT(@xmpp/client 0.14): it counts from sending <enable/>, and so what the server wrote before <enabled/>. How much that was shows here. */
+  #understands(h: number): boolean {
+    const excess = this.#covered(h) - this.#queue.length
+    if (excess > 0 && this.#miscount + excess > this.#sentBefore) return false
+    if (excess > 0) this.#miscount += excess
+    return true
   }
 
   #covered(h: number): number {
@@ -103,7 +111,14 @@ export class ManagedOutlet implements Outlet {
 
   /** Whether a resume with this `h` is possible. */
   canResume(h: number): boolean {
-    return this.#covered(h) <= this.#queue.length
+    return this.#understands(h)
+  }
+
+  /** Entries that were sent before XEP-0198 was enabled, which no `h` counts, and that the kernel never took; asked for once, on resuming. */
+  unflushed(): readonly LogId[] {
+    const marks = this.#before?.untaken().map(({ mark }) => mark) ?? []
+    this.#before = undefined
+    return marks
   }
 
   /** Goes on over another stream: what the client has not seen is sent again (XEP-0198 §5). */
@@ -132,6 +147,7 @@ export class ManagedOutlet implements Outlet {
     this.#sink?.close(condition, text)
   }
   untaken(): readonly Unacked[] {
-    return this.#queue.unacked()
+    const before = this.#before?.untaken() ?? []
+    return before.length === 0 ? this.#queue.unacked() : [...before, ...this.#queue.unacked()]
   }
 }

@@ -6,7 +6,7 @@ import type { StanzaErrorCondition } from '#stanzas/stanza-error.ts'
 import type { LogId } from '#storage/shapes.ts'
 import type { C2sStream } from '../c2s.ts'
 import type { StreamFeature } from '../feature.ts'
-import { type OutletLimits, PlainOutlet } from '../outlet.ts'
+import { isOverfull, type OutletLimits, PlainOutlet } from '../outlet.ts'
 import { StreamError } from '../stream-error.ts'
 import { ManagedOutlet } from './managed-outlet.ts'
 
@@ -29,11 +29,19 @@ export interface StreamManagementOptions {
   readonly onRoom: (session: Session) => void
   /** The client has taken nothing for too long. */
   readonly onOverflow: (session: Session) => void
-  readonly onResumed: (session: Session, resent: number) => void
+  /** `unflushed`: entries that were sent before `<enabled/>` and never left the server. */
+  readonly onResumed: (session: Session, resent: number, unflushed: readonly LogId[]) => void
+}
+
+/** The last `h` of a session that is gone; with the session, while some of what it received is on its way to the disk. */
+interface Gone {
+  readonly account: string
+  h: string
+  session: Session | undefined
 }
 
 /** `h` of what the server has handled: durable where it must be (DESIGN P1). */
-const handledOn = (resumable: Resumable): string => String((resumable.session.handled - resumable.receivedBefore) >>> 0)
+const handledOn = ({ session, receivedBefore }: Resumable): string => String(Math.max(0, session.handled - receivedBefore) >>> 0)
 
 const failed = (condition: StanzaErrorCondition, h?: string): Element => el(NS, 'failed', { h }, el(NS_STANZA_ERRORS, condition))
 
@@ -50,7 +58,7 @@ export class StreamManagement implements StreamFeature {
   readonly #byToken = new Map<string, Resumable>()
   readonly #bySession = new Map<Session, Resumable>()
   /** The last `h` of sessions that are gone, for the failure that names it (XEP-0198 §5). */
-  readonly #gone = new Map<string, { readonly account: string; readonly h: string }>()
+  readonly #gone = new Map<string, Gone>()
 
   constructor(options: StreamManagementOptions) {
     this.#options = options
@@ -60,10 +68,10 @@ export class StreamManagement implements StreamFeature {
     return stream.phase === 'after-login' ? el(NS, 'sm') : undefined
   }
 
-  handle(stream: C2sStream, element: Element): void {
+  handle(stream: C2sStream, element: Element): void | Promise<void> {
     if (stream.phase === 'before-login') throw new StreamError('not-authorized')
     if (element.name === 'enable') this.#enable(stream, element)
-    else if (element.name === 'resume') this.#resume(stream, element)
+    else if (element.name === 'resume') return this.#resume(stream, element)
     else if (element.name === 'r') this.#answer(stream)
     else this.#acknowledge(stream, element)
   }
@@ -94,7 +102,13 @@ export class StreamManagement implements StreamFeature {
     this.#bySession.delete(session)
     if (resumable.token === '') return
     this.#byToken.delete(resumable.token)
-    this.#gone.set(resumable.token, { account: session.account, h: handledOn(resumable) })
+    const gone: Gone = { account: session.account, h: '', session }
+    this.#gone.set(resumable.token, gone)
+    // DESIGN P2: what is still on its way must not be sent again.
+    session.whenHandled(() => {
+      gone.h = handledOn(resumable)
+      gone.session = undefined
+    })
     if (this.#gone.size > MAX_GONE)
       for (const oldest of this.#gone.keys()) {
         this.#gone.delete(oldest)
@@ -110,7 +124,7 @@ export class StreamManagement implements StreamFeature {
     const wantsResume = element.attrs.resume === 'true' || element.attrs.resume === '1'
     const canResume = wantsResume && this.#options.resumeTimeoutMs > 0
     const { onTaken, onRoom, onOverflow } = this.#options
-    const outlet = new ManagedOutlet(stream, session.outlet.sent, this.#options.outlet, {
+    const outlet = new ManagedOutlet(stream, session.outlet, this.#options.outlet, {
       taken: (mark) => onTaken(session, mark),
       room: () => onRoom(session),
       overflow: () => onOverflow(session),
@@ -130,7 +144,9 @@ export class StreamManagement implements StreamFeature {
     if (session === undefined || resumable === undefined) throw new StreamError('unsupported-stanza-type')
     // The answer waits until what came before it is durable; nothing else does.
     session.whenHandled(() => {
-      if (resumable.stream === stream) stream.send(el(NS, 'a', { h: handledOn(resumable) }))
+      if (resumable.stream !== stream) return
+      stream.send(el(NS, 'a', { h: handledOn(resumable) }))
+      if (isOverfull(stream, this.#options.outlet)) stream.close('policy-violation', 'nothing was read for too long')
     })
   }
 
@@ -148,16 +164,12 @@ export class StreamManagement implements StreamFeature {
       })
   }
 
-  #resume(stream: C2sStream, element: Element): void {
+  #resume(stream: C2sStream, element: Element): void | Promise<void> {
     const h = parseH(element.attrs.h)
     const token = element.attrs.previd ?? ''
     if (stream.session !== undefined || h === undefined) return stream.send(failed('unexpected-request'))
     const resumable = this.#byToken.get(token)
-    if (resumable === undefined || resumable.session.account !== stream.account || resumable.session.hasEnded) {
-      const gone = this.#gone.get(token)
-      // XEP-0198 §5: the last count, if the session was this account's; binding goes on afterwards.
-      return stream.send(failed('item-not-found', gone?.account === stream.account ? gone?.h : undefined))
-    }
+    if (resumable === undefined || resumable.session.account !== stream.account) return this.#refuseResume(stream, token)
     if (!resumable.outlet.canResume(h))
       throw new StreamError('undefined-condition', {
         text: 'more stanzas were acknowledged than were sent',
@@ -168,16 +180,25 @@ export class StreamManagement implements StreamFeature {
     resumable.stream?.forsake('conflict', 'resumed by another stream')
     resumable.stream = stream
     // What the old stream delivered and is still on its way to the disk is counted when it is there.
-    stream.wait(
-      new Promise<void>((resolve) => session.whenHandled(resolve)).then(() => {
-        // Another stream was quicker, and has ended this one.
-        if (resumable.stream !== stream) return
-        stream.bound(session)
-        stream.send(el(NS, 'resumed', { previd: token, h: handledOn(resumable) }))
-        const resent = outlet.attach(stream, h)
-        this.#options.onResumed(session, resent)
-      }),
-    )
+    return new Promise<void>((resolve) => session.whenHandled(resolve)).then(() => {
+      // Another stream was quicker, and has ended this one.
+      if (resumable.stream !== stream) return
+      // Its time was up, or its resource was bound by another stream.
+      if (session.hasEnded) return this.#refuseResume(stream, token)
+      stream.bound(session)
+      stream.send(el(NS, 'resumed', { previd: token, h: handledOn(resumable) }))
+      const resent = outlet.attach(stream, h)
+      this.#options.onResumed(session, resent, outlet.unflushed())
+    })
+  }
+
+  /** XEP-0198 §5: with the last count, if the session was this account's; binding goes on afterwards. */
+  #refuseResume(stream: C2sStream, token: string): void | Promise<void> {
+    const gone = this.#gone.get(token)
+    if (gone === undefined || gone.account !== stream.account) return stream.send(failed('item-not-found'))
+    const { session } = gone
+    if (session === undefined) return stream.send(failed('item-not-found', gone.h))
+    return new Promise<void>((resolve) => session.whenHandled(resolve)).then(() => stream.send(failed('item-not-found', gone.h)))
   }
 }
 
