@@ -16,6 +16,7 @@ export class Actor {
   readonly #domain: string
   readonly #settle: () => Promise<void>
   #inbox: Element[] = []
+  #wire = ''
   #wake: (() => void) | undefined
   #reader: ClientReader | undefined
   #header: Element | undefined
@@ -50,6 +51,7 @@ export class Actor {
   }
 
   #read(text: string): void {
+    this.#wire += text
     if (this.#line.framing === 'frames') for (const element of readElements(text)) this.#take(element)
     else {
       // RFC 6120 §4.3.3: a header of the server's begins a new document.
@@ -153,6 +155,15 @@ export class Actor {
     const all = this.#inbox
     this.#inbox = []
     return all
+  }
+
+  /** Everything that came since the connection was made or this was asked, as it stands on the wire. */
+  async overhears(): Promise<string> {
+    await this.#settle()
+    const text = this.#wire
+    this.#wire = ''
+    this.#inbox = []
+    return text
   }
 
   /** Opens a stream (RFC 6120 §4.2) and gives the features. */
