@@ -30,6 +30,8 @@ export const playStory = (kinds: Readonly<Record<Role, ClientKind>>): void => {
     const scene = (title: string, play: (stage: Stage) => Promise<void>): void =>
       it(title, async (context) => {
         onTestFailed(() => keepEvidence(context.task.name, stage))
+        // A scene that failed may have left a connection cut.
+        for (const { relay } of [stage.juliet, stage.romeo]) relay.mend()
         await play(stage)
       })
 
