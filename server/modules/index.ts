@@ -26,6 +26,7 @@ export const modules: readonly Module[] = [
   roster,
   subscriptions,
   presence,
+  blocking,
   offline,
   carbons,
   csi,
@@ -43,5 +44,4 @@ export const modules: readonly Module[] = [
   lastActivity,
   commands,
   invites,
-  blocking,
 ]
