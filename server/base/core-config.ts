@@ -66,7 +66,7 @@ export const coreSchema = {
       ),
       httpAddress: text({
         default: '127.0.0.1',
-        doc: 'The address that http listens on. Passwords cross it without TLS: put nothing but a reverse proxy in front of it.',
+        doc: 'The address that http listens on. Without TLS, clients can log in through an address of the loopback only: directly, or through a reverse proxy on this machine.',
         rule: ADDRESS,
       }),
       publicUrl: optionalText({
@@ -88,8 +88,8 @@ export const coreSchema = {
       key: optionalPath({ doc: 'The private key of the certificate in PEM.' }),
       minVersion: choice(['TLSv1.2', 'TLSv1.3'], { default: 'TLSv1.2', doc: 'The oldest version of TLS that clients may use.' }),
       curves: list(text({ default: '', doc: '' }), {
-        default: ['X25519', 'P-256'],
-        doc: 'The curves for the key exchange, best first. Every curve beyond the first few costs memory on each connection.',
+        default: ['X25519MLKEM768', 'X25519', 'P-256'],
+        doc: 'The groups for the key exchange, best first. Without the first, which withstands quantum computers, a connection takes 5 KiB less.',
       }),
     },
   }),
@@ -207,7 +207,7 @@ export const coreSchema = {
     fields: {
       mode: choice(['durable', 'relaxed', 'off'], {
         default: 'durable',
-        doc: 'durable: on disk before anyone sees or acknowledges it. relaxed: written within a second; a power cut may lose what was acknowledged. off: kept nowhere; who is offline misses it.',
+        doc: 'durable: on disk before anyone sees or acknowledges it. relaxed: written within a second; a power cut may lose what was acknowledged. off: only what no device took is kept.',
       }),
       retention: duration('30d', {
         min: '1m',

@@ -105,7 +105,7 @@ export const onNonza = (ns: string, name: string, handle: NonzaRegistration['han
 /** What a client that has not logged in may ask (XEP-0077 §3.1.1). */
 export interface Visitor {
   readonly remoteAddress: string
-  readonly isEncrypted: boolean
+  readonly isPrivate: boolean
   /** What modules remember about this stream, by key. */
   readonly notes: Map<string, unknown>
 }
@@ -128,7 +128,7 @@ export const onVisitorIq = (ns: string, name: string, handle: VisitorIqRegistrat
 /** A child of `<stream:features/>`, asked for anew each time it is sent. */
 export interface StreamFeatureOffer {
   readonly when: 'before-login' | 'after-login'
-  readonly offer: (stream: { readonly isEncrypted: boolean }) => Element | undefined
+  readonly offer: (stream: { readonly isPrivate: boolean }) => Element | undefined
 }
 
 export interface Identity {

@@ -135,7 +135,7 @@ export const invites = defineModule({
     /** XEP-0445 §4 */
     const preauthenticate = async (visitor: Visitor, token: string): Promise<undefined> => {
       // A token is worth an account: it must not travel where it can be read.
-      if (!visitor.isEncrypted && !host.allowsPlain)
+      if (!visitor.isPrivate && !host.allowsPlain)
         throw new StanzaError('not-authorized', { type: 'modify', text: 'TLS comes first.' })
       const network = networkOf(visitor.remoteAddress)
       if (host.areRatesLimited && !misses.allows(network)) throw new StanzaError('resource-constraint')
@@ -180,8 +180,8 @@ export const invites = defineModule({
       streamFeatures: [
         {
           when: 'before-login',
-          offer: ({ isEncrypted }): Element | undefined =>
-            mayRegister && (isEncrypted || host.allowsPlain) ? el(NS_IBR_TOKEN, 'register') : undefined,
+          offer: ({ isPrivate }): Element | undefined =>
+            mayRegister && (isPrivate || host.allowsPlain) ? el(NS_IBR_TOKEN, 'register') : undefined,
         },
       ],
       hooks: [

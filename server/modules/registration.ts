@@ -95,7 +95,7 @@ export const registration = defineModule({
       // XEP-0077 §3.1
       if (mode === 'closed') throw new StanzaError('service-unavailable')
       // §3.3, §11: a password must not travel where it can be read.
-      if (!visitor.isEncrypted && !host.allowsPlain)
+      if (!visitor.isPrivate && !host.allowsPlain)
         throw new StanzaError('not-authorized', { type: 'modify', text: 'TLS comes first.' })
       if (mode === 'invitation' && !visitor.notes.has(PERMIT))
         throw new StanzaError('not-allowed', { text: 'Accounts on this server are made by invitation.' })
@@ -193,8 +193,8 @@ export const registration = defineModule({
         {
           when: 'before-login',
           // XEP-0445 §3: also where an invitation is needed; Conversations registers nowhere else.
-          offer: ({ isEncrypted }) =>
-            mode !== 'closed' && (isEncrypted || host.allowsPlain) ? el(NS_FEATURE, 'register') : undefined,
+          offer: ({ isPrivate }) =>
+            mode !== 'closed' && (isPrivate || host.allowsPlain) ? el(NS_FEATURE, 'register') : undefined,
         },
       ],
       stop: stopListening,

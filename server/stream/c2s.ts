@@ -102,8 +102,8 @@ export class C2sStream implements ConnectionHandler, XmlStreamHandler, StanzaSin
   get remoteAddress(): string {
     return this.connection.remoteAddress
   }
-  get isEncrypted(): boolean {
-    return this.connection.tls !== undefined
+  get isPrivate(): boolean {
+    return this.connection.isPrivate
   }
   get notes(): Map<string, unknown> {
     this.#notes ??= new Map()
@@ -147,13 +147,13 @@ export class C2sStream implements ConnectionHandler, XmlStreamHandler, StanzaSin
 
   #opened(header: Element): void {
     const { domain } = this.#host
-    const from = header.attrs['from']
+    const from = header.attrs.from
     const client = from === undefined ? undefined : parseJid(from)
     this.#isOpen = true
     this.#writeHeader(client)
     // RFC 6120 §4.7.5: a version below 1.0, or none, means a client without features.
-    if (!/^0*[1-9]\d*\.\d+$/.test(header.attrs['version'] ?? '')) throw new StreamError('unsupported-version')
-    const to = header.attrs['to']
+    if (!/^0*[1-9]\d*\.\d+$/.test(header.attrs.version ?? '')) throw new StreamError('unsupported-version')
+    const to = header.attrs.to
     // RFC 6120 §4.9.3.7
     if (to === undefined || to === '') throw new StreamError('improper-addressing', { text: 'the stream header says no domain' })
     // RFC 6120 §4.9.3.6

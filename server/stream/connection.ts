@@ -17,6 +17,8 @@ export interface Connection {
   readonly framing: 'stream' | 'frames'
   /** Set once TLS protects the connection. */
   readonly tls: TlsFacts | undefined
+  /** Whether nobody on the way can read along: TLS, or a way that does not leave this machine (a reverse proxy's last hop). */
+  readonly isPrivate: boolean
   /** Whether STARTTLS can be done here: plain TCP with a certificate. */
   readonly canStartTls: boolean
   /** Queues bytes; all that was queued in one turn of the loop is written at once at its end. With `frames`, each call is one frame. */

@@ -79,7 +79,7 @@ class Meter {
       })
       for (const name of ['afterFlush', 'pause', 'resume', 'startTls', 'keepAlive', 'end', 'destroy'] as const)
         Object.defineProperty(metered, name, { value: (connection[name] as (...args: unknown[]) => unknown).bind(connection) })
-      for (const name of ['remoteAddress', 'framing', 'tls', 'canStartTls', 'queuedBytes'] as const)
+      for (const name of ['remoteAddress', 'framing', 'tls', 'isPrivate', 'canStartTls', 'queuedBytes'] as const)
         Object.defineProperty(metered, name, { get: () => connection[name] })
       const handler: ConnectionHandler = accept(metered)
       return {

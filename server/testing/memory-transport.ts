@@ -6,6 +6,7 @@ export class MemoryConnection implements Connection {
   readonly remoteAddress: string
   readonly framing = 'stream'
   readonly canStartTls = false
+  readonly isPrivate = false
   readonly tls = undefined
   readonly #handler: ConnectionHandler
   #onText: (text: string) => void = () => undefined

@@ -48,6 +48,10 @@ export class TcpConnection implements Connection {
     return this.#tls
   }
 
+  get isPrivate(): boolean {
+    return this.#tls !== undefined
+  }
+
   get canStartTls(): boolean {
     return this.#tls === undefined && this.#options.startTls !== undefined
   }

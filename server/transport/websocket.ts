@@ -56,6 +56,9 @@ export const xmppOverWebSocket = (options: WebSocketOptions): Upgrade => {
   }
 }
 
+/** What is sent to an address of the loopback stays on this machine: browsers through a TLS proxy, and tests. */
+const isLoopback = (address: string | undefined): boolean => address !== undefined && /^(::ffff:)?127\.|^::1$/.test(address)
+
 const offersXmpp = (request: IncomingMessage): boolean =>
   (request.headers['sec-websocket-protocol'] ?? '').split(',').some((each) => each.trim() === SUBPROTOCOL)
 
@@ -68,6 +71,7 @@ class WebSocketConnection implements Connection {
   readonly framing = 'frames'
   readonly canStartTls = false
   readonly tls: TlsFacts | undefined
+  readonly isPrivate: boolean
   readonly #webSocket: WebSocket
   readonly #socket: Socket
   readonly #outbox: Outbox
@@ -79,6 +83,7 @@ class WebSocketConnection implements Connection {
   constructor(webSocket: WebSocket, socket: Socket, remoteAddress: string, { clock }: WebSocketOptions) {
     this.remoteAddress = remoteAddress
     this.tls = socket instanceof TLSSocket ? new SocketTlsFacts(socket) : undefined
+    this.isPrivate = this.tls !== undefined || isLoopback(socket.localAddress)
     this.#webSocket = webSocket
     this.#socket = socket
     this.#outbox = new Outbox(socket)

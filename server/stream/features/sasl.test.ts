@@ -37,7 +37,8 @@ const strict: Overrides = { login: { allowPlainWithoutTls: false } }
 
 conversation(
   'RFC 6120 §6.5.4, §13.9.4: nothing is offered without TLS, and everything is encryption-required',
-  { config: strict },
+  // A WebSocket of the loopback does not leave the machine: the next conversation.
+  { config: strict, carriers: ['memory', 'tcp'] },
   async ({ visit }) => {
     const actor = await visit()
     expect(await offered(actor)).toEqual([])
@@ -45,6 +46,15 @@ conversation(
       await actor.sends(said)
       await actor.receives(failure('encryption-required'))
     }
+  },
+)
+
+conversation(
+  'RFC 7395 §4: behind a proxy that ends TLS on the same machine, clients log in as over TLS',
+  { config: strict, carriers: ['websocket'] },
+  async ({ visit }) => {
+    const actor = await visit()
+    expect(await offered(actor)).toEqual(['SCRAM-SHA-512', 'SCRAM-SHA-256', 'SCRAM-SHA-1', 'PLAIN'])
   },
 )
 

@@ -41,8 +41,9 @@ export const sasl = (options: SaslOptions): StreamFeature => {
   const configured = options.mechanisms.map(findMechanism).filter((mechanism) => mechanism !== undefined)
   const offeredOn = (stream: C2sStream): readonly Mechanism[] => {
     const { tls } = stream.connection
-    if (tls === undefined && !options.allowPlainWithoutTls) return []
-    return configured.filter((mechanism) => mechanism.isOffered({ tls, allowPlainWithoutTls: options.allowPlainWithoutTls }))
+    const allowPlainWithoutTls = options.allowPlainWithoutTls || stream.connection.isPrivate
+    if (tls === undefined && !allowPlainWithoutTls) return []
+    return configured.filter((mechanism) => mechanism.isOffered({ tls, allowPlainWithoutTls }))
   }
   const loginOf = (stream: C2sStream): Login => {
     let login = stream.notes.get(NOTE) as Login | undefined
@@ -91,7 +92,7 @@ export const sasl = (options: SaslOptions): StreamFeature => {
     login.exchange = undefined
     // RFC 6120 §6.5.4, §6.5.7
     if (mechanism === undefined)
-      return fail(stream, stream.isEncrypted || offered.length > 0 ? 'invalid-mechanism' : 'encryption-required')
+      return fail(stream, stream.isPrivate || offered.length > 0 ? 'invalid-mechanism' : 'encryption-required')
     if (throttle?.check(stream.remoteAddress).kind === 'refused')
       return fail(stream, 'temporary-auth-failure', 'too many failed logins; try again later')
     login.exchange = mechanism.start({
