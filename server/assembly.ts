@@ -135,7 +135,7 @@ export const assemble = async (options: AssemblyOptions): Promise<Assembly> => {
     accounts.on('created', ({ account }) => hooks.emit('account-created', { account })),
     accounts.on('deleted', async ({ account }) => {
       life.kickAccount(account, 'not-authorized', 'the account was deleted')
-      hooks.emit('account-deleted', { account })
+      await hooks.announce('account-deleted', { account })
       await ledger.forget(account)
     }),
     accounts.on('changed', ({ account, what, by }) => {

@@ -153,9 +153,10 @@ export class Accounts {
 
   /** Removes the account, and resolves once every listener has removed what it kept for it; `false` when there is no such account. */
   async delete(jid: BareJid): Promise<boolean> {
-    const wasThere = await this.#inTurn(jid, () => this.#storage.delete(jid))
-    if (wasThere) await this.#tell('deleted', { account: jid })
-    return wasThere
+    // Until all that was kept for it is gone, nobody may log in or take the name: after a crash in between, deleting it again finishes the work.
+    if (!(await this.#update(jid, { isDisabled: true }))) return false
+    await this.#tell('deleted', { account: jid })
+    return this.#inTurn(jid, () => this.#storage.delete(jid))
   }
 
   /** Accounts of a domain in JID order, after the given one. */

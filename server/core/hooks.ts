@@ -197,6 +197,15 @@ export class Hooks {
       this.#run(step.module, step.run as (what: Facts[F]) => void | Promise<void>, what)
   }
 
+  /** Tells everyone who observes this fact, and resolves when they have dealt with it; failures are logged. */
+  async announce<F extends Fact>(fact: F, what: Facts[F]): Promise<void> {
+    const steps = this.#facts.get(fact) ?? []
+    const outcomes = await Promise.allSettled(steps.map(async (step) => (step.run as (what: Facts[F]) => void | Promise<void>)(what)))
+    outcomes.forEach((outcome, i) => {
+      if (outcome.status === 'rejected') this.#onFailure(steps[i]?.module ?? '', fact, outcome.reason)
+    })
+  }
+
   #run<T>(module: string, run: (what: T) => void | Promise<void>, what: T): void {
     try {
       run(what)?.catch((error: unknown) => this.#onFailure(module, run.name, error))
