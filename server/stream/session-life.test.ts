@@ -1,4 +1,5 @@
 import { expect, vi } from 'vitest'
+import type { Overrides } from '#server/base/config.ts'
 import { offline } from '#server/modules/offline.ts'
 import { presence } from '#server/modules/presence.ts'
 import { type Actor, any, conversation, refusal, type Scene, xml } from '#server/testing/conversation.ts'
@@ -152,18 +153,66 @@ conversation(
   },
 )
 
+const unacked = (streamManagement: Overrides): Overrides => ({ streamManagement, login: { allowPlainWithoutTls: true } })
+
+/** Enables resumption, and gives the token. */
+const enables = async (actor: Actor): Promise<string> => {
+  await actor.sends(xml`<enable xmlns="urn:xmpp:sm:3" resume="true"/>`)
+  const [enabled] = await actor.receives(xml`<enabled xmlns="urn:xmpp:sm:3" resume="true" id="${any}" max="300"/>`)
+  return enabled?.attrs['id'] ?? ''
+}
+
+for (const [limit, config] of [
+  ['stanzas', unacked({ maxUnackedStanzas: 10 })],
+  ['bytes', unacked({ maxUnackedBytes: '64 KiB' })],
+] as const)
+  conversation(
+    `XEP-0198 §5: a session that nobody resumes ends when too many ${limit} wait in it, and its messages stay`,
+    { ...memory, modules: [presence, offline], config },
+    async ({ comesOnline, server }) => {
+      const juliet = await comesOnline('juliet@verona.example/balcony')
+      const romeo = await comesOnline('romeo@verona.example/orchard')
+      await enables(romeo)
+      await romeo.vanishes()
+      await juliet.sends(xml`<message to="${romeo.jid}" type="chat" id="m1"><body>good night</body></message>`)
+      const large = (id: string): string => ping(id, romeo.jid).replace('<ping ', `<ping a='${'x'.repeat(6_000)}' `)
+      for (let i = 0; i < 10; i++) await juliet.sends(large(`p${i}`))
+      expect(server.sessions.count).toBe(2)
+      await juliet.sends(large('p10'))
+      expect(server.sessions.count).toBe(1)
+      const again = await comesOnlineKeeping(comesOnline, 'romeo@verona.example/orchard')
+      expect(again.filter(({ name }) => name === 'message').map(({ attrs }) => attrs['id'])).toEqual(['m1'])
+    },
+  )
+
 conversation(
-  'XEP-0198 §5: a session that nobody resumes ends when too much waits in it',
-  { ...memory, config: { streamManagement: { maxUnackedStanzas: 10 }, login: { allowPlainWithoutTls: true } } },
-  async ({ connect, server }) => {
-    const juliet = await connect('juliet@verona.example/balcony')
-    const romeo = await connect('romeo@verona.example/orchard')
-    await romeo.sends(xml`<enable xmlns="urn:xmpp:sm:3" resume="true"/>`)
-    await romeo.receives(xml`<enabled xmlns="urn:xmpp:sm:3" resume="true" id="${any}" max="300"/>`)
-    await romeo.vanishes()
-    for (let i = 0; i < 10; i++) await juliet.sends(ping(`p${i}`, romeo.jid))
+  'XEP-0198 §5: a client that is gone again before its session was ready for it may come once more, and then the time is up',
+  { ...memory, modules: [presence, offline] },
+  async ({ comesOnline, visit, driver, server, clock }) => {
+    await comesOnline('juliet@verona.example/balcony')
+    const romeo = await comesOnline('romeo@verona.example/orchard')
+    const token = await enables(romeo)
+    const resume = `<resume xmlns="urn:xmpp:sm:3" previd="${token}" h="0"/>`
+    driver.hold()
+    await romeo.sends(xml`<message to="juliet@verona.example" type="chat" id="m1"><body>adieu</body></message>`)
+    const hasty = await visit()
+    await hasty.logsIn('romeo', 'secret')
+    const rival = await visit()
+    await rival.logsIn('romeo', 'secret')
+    await hasty.sends(resume)
+    await rival.sends(resume)
+    await failsWith(romeo, 'conflict')
+    await failsWith(hasty, 'conflict')
+    await rival.vanishes()
+    driver.release()
+    await rival.ignores()
     expect(server.sessions.count).toBe(2)
-    await juliet.sends(ping('p10', romeo.jid))
+    const patient = await visit()
+    await patient.logsIn('romeo', 'secret')
+    await patient.sends(resume)
+    await patient.receives(`<resumed xmlns="urn:xmpp:sm:3" previd="${token}" h="1"/>`)
+    await patient.vanishes()
+    clock.advance('301s')
     expect(server.sessions.count).toBe(1)
   },
 )
