@@ -1,6 +1,8 @@
 import { expect } from 'vitest'
+import { offline } from '#server/modules/offline.ts'
+import { presence } from '#server/modules/presence.ts'
 import { any, conversation, xml } from '#server/testing/conversation.ts'
-import { failsWith, streamHeader } from '#server/testing/stream-end.ts'
+import { ends, failsWith, streamHeader } from '#server/testing/stream-end.ts'
 import { NS_CLIENT } from '#stanzas/namespaces.ts'
 
 const ping = (id: string, to = 'verona.example'): string =>
@@ -65,3 +67,20 @@ conversation('RFC 7395 §3.3.3: what the server sends says its namespace, each f
   const [answer] = await juliet.collects()
   expect(answer?.ns).toBe(NS_CLIENT)
 })
+
+conversation(
+  'RFC 7395 §3.6: what was said before <close/> counts, and nothing is read behind it',
+  { ...web, modules: [presence, offline] },
+  async ({ comesOnline, connect, driver }) => {
+    const romeo = await comesOnline('romeo@verona.example/orchard')
+    const juliet = await connect('juliet@verona.example/balcony')
+    driver.hold()
+    await juliet.sends(xml`<message to="${romeo.bareJid}" type="chat" id="m1"><body>good night</body></message>`)
+    await juliet.sends(`<close xmlns='${FRAMING}'/>`)
+    await juliet.sends(ping('p1'))
+    await juliet.receivesNothing()
+    driver.release()
+    await ends(juliet)
+    expect((await romeo.collects()).map(({ attrs }) => attrs['id'])).toEqual(['m1'])
+  },
+)

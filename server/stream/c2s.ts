@@ -134,6 +134,7 @@ export class C2sStream implements ConnectionHandler, XmlStreamHandler, StanzaSin
   /** What the client said before its end tag is still handled, and its answers sent. */
   #leave(): void {
     this.#isLeaving = true
+    this.#xml.stop()
     if (this.#session === undefined) this.#finish(true)
     else this.#session.whenHandled(() => this.#finish(true))
   }
