@@ -17,6 +17,7 @@ import { Ledger } from './core/ledger.ts'
 import { LoginThrottle } from './core/login-throttle.ts'
 import type { HostFacts, Module, NonzaRegistration, VisitorIqRegistration } from './core/module.ts'
 import { hooksOf, inStartOrder, registryOf, startModules } from './core/modules.ts'
+import { RetentionSweep } from './core/retention.ts'
 import { Router } from './core/router.ts'
 import type { Session, SessionHost } from './core/session.ts'
 import { Sessions } from './core/sessions.ts'
@@ -233,8 +234,20 @@ export const assemble = async (options: AssemblyOptions): Promise<Assembly> => {
     onLost: (stream: C2sStream, session: Session, wasClosedInPeace: boolean) => life.onLost(stream, session, wasClosedInPeace),
     onGone: (stream: C2sStream) => streams.delete(stream),
   }
+  const sweep =
+    retention === 'forever'
+      ? undefined
+      : new RetentionSweep({
+          accounts,
+          entries: driver.log,
+          clock,
+          log,
+          domain: domain.domainpart,
+          keepMs: retention === 'until-delivered' ? 0 : retention,
+        })
   metrics.gauge('sessions', 'Bound sessions.', () => sessions.count)
   life.start()
+  sweep?.start()
 
   return {
     accept(connection) {
@@ -252,7 +265,9 @@ export const assemble = async (options: AssemblyOptions): Promise<Assembly> => {
     async stop() {
       for (const stream of streams) stream.fail('system-shutdown')
       life.stop()
+      sweep?.stop()
       for (const session of [...sessions.all()]) life.end(session)
+      ledger.tidy()
       for (const off of unsubscribe) off()
       for (const { parts } of started.toReversed()) await parts.stop?.()
     },

@@ -1,4 +1,4 @@
-import type { Clock } from '#server/base/clock.ts'
+import type { Clock, Timer } from '#server/base/clock.ts'
 import type { Address, BareJid } from '#stanzas/jid.ts'
 import { parseStanza, type Stanza } from '#stanzas/stanza.ts'
 import type { Log, LogEntry, LogId, LogPlace } from '#storage/shapes.ts'
@@ -13,6 +13,10 @@ export type Retention = 'until-delivered' | number
 const ID_EPOCH_MS = 1_704_067_200_000
 /** Ids of one millisecond. */
 const IDS_PER_MS = 2048
+
+/** Entries that are no longer wanted are deleted together: so many, or when the first has waited so long. */
+const MOST_DOOMED = 1000
+const DOOM_MS = 500
 
 /** What one account is to remember of a message. */
 export interface Remembered {
@@ -31,6 +35,10 @@ export class Ledger {
   readonly #log: Log
   readonly #clock: Clock
   #lastId: LogId
+  /** What is to be deleted, by account. */
+  #doomed = new Map<BareJid, LogId[]>()
+  #doomedCount = 0
+  #doom: Timer | undefined
 
   private constructor(
     log: Log,
@@ -79,7 +87,27 @@ export class Ledger {
   /** A device of the account has the message. */
   taken(account: BareJid, id: LogId): void {
     this.#log.clearPending(account, id)
-    if (this.#retention === 'until-delivered') this.#log.delete(account, [id]).catch(() => undefined)
+    if (this.#retention === 'until-delivered') this.#dismiss(account, id)
+  }
+
+  #dismiss(account: BareJid, id: LogId): void {
+    const ids = this.#doomed.get(account)
+    if (ids === undefined) this.#doomed.set(account, [id])
+    else ids.push(id)
+    this.#doomedCount++
+    if (this.#doomedCount >= MOST_DOOMED) this.tidy()
+    else this.#doom ??= this.#clock.after(DOOM_MS, () => this.tidy())
+  }
+
+  /** Deletes what is waiting to be deleted: before the store closes, too. */
+  tidy(): void {
+    this.#doom?.cancel()
+    this.#doom = undefined
+    const doomed = this.#doomed
+    this.#doomed = new Map()
+    this.#doomedCount = 0
+    // What is left over by a failure, the sweep of retention.ts takes.
+    for (const [account, ids] of doomed) this.#log.delete(account, ids).catch(() => undefined)
   }
 
   /** The account's undelivered messages after this id, oldest first. */
