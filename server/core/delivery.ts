@@ -72,7 +72,7 @@ export class Delivery {
     this.#last = entry
     let copy: Stanza | undefined
     for (const session of sessions) {
-      if (session.isCatchingUp) session.hasMissed = true
+      if (session.isCatchingUp) this.#leave(session)
       else if (session.outlet.isLagging) this.#fallBehind(session, entry - 1)
       else {
         copy ??= message.restamp({ append: stanzaIdWire(to.bareAddress, entry) })
@@ -86,9 +86,10 @@ export class Delivery {
     return session.isCatchingUp || session.outlet.isLagging
   }
 
-  /** A session begins to take bare-JID messages: from now on it gets nothing live, until `catchUp` has sent it what waited for it. */
+  /** A session begins, or begins to take bare-JID messages: it gets nothing live until what waited for it in the ledger has been sent. */
   hold(session: Session): void {
     session.isCatchingUp = true
+    session.isNew = true
     session.hasMissed = true
     session.cursor = 0
     session.since = this.#last
@@ -110,6 +111,7 @@ export class Delivery {
     if (!session.isCatchingUp) this.#fallBehind(session, this.#last)
     else if (session.cursor > session.since) session.since = session.cursor
     if (cursor < session.cursor) session.cursor = cursor
+    session.isNew = false
     session.hasMissed = true
     this.#read(session)
   }
@@ -121,9 +123,16 @@ export class Delivery {
     for (const other of this.#willing(session.address.bareAddress)) if (other !== session) this.sendBack(other, first - 1)
   }
 
+  #leave(session: Session): void {
+    session.hasMissed = true
+    // One that takes what is addressed to it alone may never say that it is available, so this is the moment to look what there is.
+    if (!session.isWilling) this.#read(session)
+  }
+
   /** Everything up to this entry went to the session as it came. */
   #fallBehind(session: Session, last: LogId): void {
     session.isCatchingUp = true
+    session.isNew = false
     session.hasMissed = true
     session.cursor = last
     session.since = last
@@ -187,12 +196,12 @@ export class Delivery {
       const message = stanzaOf(entry)
       if (!this.#isFor(session, message.to ?? session.address, entry)) return
       const by = session.address.bareAddress
+      const drop = (payload: Payload, stanza: Stanza): boolean =>
+        isOwnDelay(payload, stanza, this.#domain) || isSpoofedStanzaId(payload, stanza, by)
+      const isLate = !session.isNew || entry.id <= session.since
       // XEP-0203 §4: the time it came to the server, said by the server, once.
-      const late = message.restamp({
-        drop: (payload, stanza) => isOwnDelay(payload, stanza, this.#domain) || isSpoofedStanzaId(payload, stanza, by),
-        append: delayElement(this.#domain, entry.atMs),
-      })
-      session.send(late.restamp({ append: stanzaIdWire(by, entry.id) }), entry.id)
+      const copy = message.restamp(isLate ? { drop, append: delayElement(this.#domain, entry.atMs) } : { drop })
+      session.send(copy.restamp({ append: stanzaIdWire(by, entry.id) }), entry.id)
     } catch (error) {
       // One that cannot be sent must not hold up those behind it.
       this.#onFailure(session, error)

@@ -50,10 +50,12 @@ export class Session {
   presence: Stanza | undefined
   /** RFC 6121 §4.7.2.3; of the last presence. */
   priority = 0
-  /** While true, what the ledger keeps is read from there instead of being sent live; this and the next four are kept by core/delivery.ts. */
+  /** While true, what the ledger keeps is read from there instead of being sent live; this and the next five are kept by core/delivery.ts. */
   isCatchingUp = false
   /** There is something to read. */
   hasMissed = false
+  /** It has caught up with nothing yet: what comes now is not late. */
+  isNew = false
   /** A read is under way. */
   isReading = false
   /** Where the next read begins: entries up to here have been sent, or are not for this session. */

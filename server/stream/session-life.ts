@@ -41,6 +41,8 @@ export class SessionLife {
   readonly #streams = new Map<Session, C2sStream>()
   readonly #waiting = new Map<Session, { readonly timer: Timer; readonly sinceMs: number }>()
   readonly #laggingSince = new Map<Session, number>()
+  /** Resources whose session is gone while something it received is still on its way. */
+  readonly #settling = new Map<Jid, Promise<void>>()
   #sweeper: Timer | undefined
 
   constructor(options: SessionLifeOptions) {
@@ -64,9 +66,12 @@ export class SessionLife {
     for (const { timer } of this.#waiting.values()) timer.cancel()
   }
 
-  /** Binds a resource on a stream. A session that holds the resource already makes room (RFC 6120 §7.7.2.2). */
-  open(stream: C2sStream, address: Address, answer: () => void): void {
-    const { sessions, clock, hooks, ledger, host, log } = this.#options
+  /**
+   * Binds a resource on a stream. A session that holds the resource already makes room (RFC 6120 §7.7.2.2); what it received comes
+   * before anything that is received from now on (§10.1), which waits for the promise.
+   */
+  open(stream: C2sStream, address: Address, answer: () => void): void | Promise<void> {
+    const { sessions, clock, hooks, ledger, delivery, host, log } = this.#options
     const rival = sessions.get(address)
     if (rival !== undefined) this.kick(rival, 'conflict', 'another stream has bound this resource')
     // RFC 6120 §7.6.2.1
@@ -80,10 +85,12 @@ export class SessionLife {
     )
     const session: Session = new Session(address, outlet, host, clock.nowMs())
     this.#streams.set(session, stream)
+    delivery.hold(session)
     sessions.add(session)
     stream.bound(session)
     log.debug('session-started', { jid: session.jid })
     hooks.emit('session-started', { session })
+    return this.#settling.get(session.jid)
   }
 
   /** A bound stream is gone. After the end tag the session ends; after a mere loss it may wait to be resumed (XEP-0198 §5). */
@@ -142,8 +149,18 @@ export class SessionLife {
     sessions.remove(session)
     log.debug('session-ended', { jid: session.jid })
     hooks.emit('session-ended', { session, status: '' })
+    if (session.handled < session.received) this.#settle(session)
     this.#rescue(session, waiting?.sinceMs ?? clock.nowMs())
     this.streamManagement.forget(session)
+  }
+
+  #settle(session: Session): void {
+    const { jid } = session
+    const own = new Promise<void>((resolve) => session.whenHandled(resolve))
+    const settled = Promise.all([this.#settling.get(jid), own]).then(() => {
+      if (this.#settling.get(jid) === settled) this.#settling.delete(jid)
+    })
+    this.#settling.set(jid, settled)
   }
 
   #rescue(session: Session, lostAtMs: number): void {

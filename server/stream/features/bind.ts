@@ -35,12 +35,12 @@ export const bindRequests: readonly IqRegistration[] = [
 
 /**
  * Makes the session of an address on a stream, and says so by `answer` before anything that the session causes;
- * throws a `StanzaError` when the account may not have one more.
+ * throws a `StanzaError` when the account may not have one more. Further input waits for a promise.
  */
-export type OpenSession = (stream: C2sStream, address: Address, answer: () => void) => void
+export type OpenSession = (stream: C2sStream, address: Address, answer: () => void) => void | Promise<void>
 
 /** Answers a binding request; `false` when the stanza is none. */
-export const answerBind = (stream: C2sStream, stanza: Stanza, open: OpenSession): boolean => {
+export const answerBind = (stream: C2sStream, stanza: Stanza, open: OpenSession): boolean | Promise<boolean> => {
   const request = stanza.kind === 'iq' && stanza.type === 'set' ? stanza.get(NS_BIND, 'bind') : undefined
   const account = stream.account
   if (request === undefined || account === undefined) return false
@@ -52,10 +52,13 @@ export const answerBind = (stream: C2sStream, stanza: Stanza, open: OpenSession)
     const address = bare === undefined ? undefined : withResource(bare, wanted === '' ? newId() : wanted)
     if (address === undefined) throw new StanzaError('bad-request')
     const jid = el(NS_BIND, 'jid', {}, address.jid)
-    open(stream, address, () => stream.writeStanza(iq({ ...answer, type: 'result' }, el(NS_BIND, 'bind', {}, jid)).wire))
+    const ready = open(stream, address, () =>
+      stream.writeStanza(iq({ ...answer, type: 'result' }, el(NS_BIND, 'bind', {}, jid)).wire),
+    )
+    return ready?.then(() => true) ?? true
   } catch (error) {
     if (!(error instanceof StanzaError)) throw error
     stream.writeStanza(iq({ ...answer, type: 'error' }, error.toElement()).wire)
+    return true
   }
-  return true
 }
