@@ -54,18 +54,26 @@ class PreparedAddress implements Address {
   }
 }
 
-const fits = (part: string): boolean => part.length * 3 <= MAX_PART_BYTES || Buffer.byteLength(part) <= MAX_PART_BYTES
+const hasAtMost = (part: string, bytes: number): boolean => part.length * 3 <= bytes || Buffer.byteLength(part) <= bytes
+
+const fits = (part: string): boolean => hasAtMost(part, MAX_PART_BYTES)
+
+/**
+ * Composing and narrowing leave at least a third of a part's bytes (UAX #15 §9), so what is longer cannot fit. Nobody spends time on it:
+ * sorting a long run of combining marks takes the square of its length.
+ */
+const mayFit = (part: string): boolean => hasAtMost(part, 3 * MAX_PART_BYTES)
 
 // RFC 7622 §3.3.1: these stay out of a localpart although UsernameCaseMapped allows them.
 const EXCLUDED_FROM_LOCALPART = /["&'/:<>@]/
 
 const prepareLocalpart = (text: string): string | undefined => {
-  const localpart = usernameCaseMapped(text)
+  const localpart = mayFit(text) ? usernameCaseMapped(text) : undefined
   return localpart === undefined || EXCLUDED_FROM_LOCALPART.test(localpart) || !fits(localpart) ? undefined : localpart
 }
 
 const prepareResourcepart = (text: string): string | undefined => {
-  const resourcepart = opaqueString(text)
+  const resourcepart = mayFit(text) ? opaqueString(text) : undefined
   return resourcepart === undefined || !fits(resourcepart) ? undefined : resourcepart
 }
 
@@ -77,7 +85,7 @@ const withPreparedResource = (bare: Address, resourcepart: string): Address => {
 
 /** Builds an address from parts that are yet to be prepared; `undefined` when one of them is not allowed. */
 export const makeJid = (localpart: string, domainpart: string, resourcepart = ''): Address | undefined => {
-  const domain = prepareDomainpart(domainpart)
+  const domain = mayFit(domainpart) ? prepareDomainpart(domainpart) : undefined
   if (domain === undefined || !fits(domain)) return undefined
   const local = localpart === '' ? '' : prepareLocalpart(localpart)
   if (local === undefined) return undefined
