@@ -17,6 +17,7 @@ import { Ledger } from './core/ledger.ts'
 import { LoginThrottle } from './core/login-throttle.ts'
 import type { HostFacts, Module, NonzaRegistration, VisitorIqRegistration } from './core/module.ts'
 import { hooksOf, inStartOrder, registryOf, startModules } from './core/modules.ts'
+import { PendingLimit } from './core/pending-limit.ts'
 import { RetentionSweep } from './core/retention.ts'
 import { Router } from './core/router.ts'
 import type { Session, SessionHost } from './core/session.ts'
@@ -58,7 +59,11 @@ export interface Assembly {
 
 /** Before a client has logged in it needs no more than SASL does. */
 const DEPTH_BEFORE_LOGIN = 16
-const MAX_ATTRIBUTES = 64
+/**
+ * An element of four bytes costs a thousand times what a byte of text costs, so bytes alone do not limit what a stanza takes. These cost some milliseconds;
+ * the largest that people send are lists of a thousand addresses or rooms, and keys for some hundreds of devices.
+ */
+const SHAPE = { maxAttributes: 64, maxElements: 4_096, maxPayloads: 256 }
 
 /** Builds every part and connects them. */
 export const assemble = async (options: AssemblyOptions): Promise<Assembly> => {
@@ -86,6 +91,11 @@ export const assemble = async (options: AssemblyOptions): Promise<Assembly> => {
     domain,
     onFailure: (session, error) => log.error('catch-up-failed', { jid: session.jid, error }),
   })
+  const pendingLimit = new PendingLimit({
+    max: config.ledger.maxPendingPerAccount,
+    clock,
+    count: (account) => ledger.countPending(account),
+  })
   const iq = new IqDispatch(domain, clock)
   const hooks = new Hooks((module, moment, error) => log.error('hook-failed', { module, moment, error }))
   const router = new Router({
@@ -94,6 +104,7 @@ export const assemble = async (options: AssemblyOptions): Promise<Assembly> => {
     accounts,
     hooks,
     ledger,
+    pendingLimit,
     delivery,
     iq,
     onFailure: (stanza, error) => logFailure(log, stanza, error),
@@ -209,16 +220,16 @@ export const assemble = async (options: AssemblyOptions): Promise<Assembly> => {
     legacySession,
     life.streamManagement,
   ]
-  const limits = { maxDepth: config.limits.depth, maxAttributes: MAX_ATTRIBUTES }
+  const limits = { ...SHAPE, maxDepth: config.limits.depth }
   const c2s = {
     domain,
     clock,
     log,
     limits: {
       beforeLogin: {
+        ...SHAPE,
         maxStanzaBytes: config.limits.bytesBeforeLogin,
         maxDepth: DEPTH_BEFORE_LOGIN,
-        maxAttributes: MAX_ATTRIBUTES,
       },
       afterLogin: { ...limits, maxStanzaBytes: config.limits.stanzaBytes },
       loginTimeoutMs: config.limits.loginTimeout,

@@ -24,7 +24,11 @@ const received = (text: string, declarations = "xmlns='jabber:client'"): Stanza 
     onElement: () => {},
     onClose: () => {},
   }
-  const stream = new XmlStream(handler, { maxStanzaBytes: 100_000, maxDepth: 32, maxAttributes: 32 }, 'stream')
+  const stream = new XmlStream(
+    handler,
+    { maxStanzaBytes: 100_000, maxDepth: 32, maxAttributes: 32, maxElements: 4_096, maxPayloads: 256 },
+    'stream',
+  )
   stream.write(Buffer.from(`<stream:stream ${declarations} xmlns:stream='${NS_STREAMS}'>${text}`))
   return stanzas[0] ?? expect.fail('no stanza was read')
 }

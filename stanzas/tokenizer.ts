@@ -18,7 +18,12 @@ import { CLASS, interned, SPACE, sameBytes } from './xml-names.ts'
 export interface XmlLimits {
   readonly maxStanzaBytes: number
   readonly maxDepth: number
+  /** Also how many prefixes may be declared at one place: each use of one looks through them. */
   readonly maxAttributes: number
+  /** In one first-level element, itself included: small elements cost far more time than their bytes. */
+  readonly maxElements: number
+  /** Of one stanza: whoever looks for a payload looks through them. */
+  readonly maxPayloads: number
 }
 
 /** What the server has checked before needs no limits when it is read back. */
@@ -26,6 +31,8 @@ export const TRUSTED: XmlLimits = {
   maxStanzaBytes: Number.MAX_SAFE_INTEGER,
   maxDepth: Number.MAX_SAFE_INTEGER,
   maxAttributes: Number.MAX_SAFE_INTEGER,
+  maxElements: Number.MAX_SAFE_INTEGER,
+  maxPayloads: Number.MAX_SAFE_INTEGER,
 }
 
 /** A namespace prefix and what it stands for. */
@@ -89,6 +96,7 @@ export class Tokenizer {
 
   #sink: Sink | undefined
   #inCdata = false
+  #elements = 0
   readonly #nameStarts: number[] = [0]
   readonly #nameLengths: number[] = [0]
   readonly #defaults: string[] = ['']
@@ -107,6 +115,7 @@ export class Tokenizer {
     this.clientName = ''
     this.#sink = sink
     this.#inCdata = false
+    this.#elements = 0
     this.#defaults[0] = scope.ns
     if (this.#bindings.length > 0) this.#forget()
     if (this.inherited.length > 0) this.inherited = []
@@ -175,6 +184,7 @@ export class Tokenizer {
     if (after === -1) return -1
     const depth = this.depth + 1
     if (depth > this.limits.maxDepth) throw new XmlError('policy-violation', 'elements are nested too deeply')
+    this.#count()
     this.depth = depth
     this.#nameStarts[depth] = tag.nameStart - this.base
     this.#nameLengths[depth] = tag.nameEnd - tag.nameStart
@@ -193,6 +203,10 @@ export class Tokenizer {
     return after
   }
 
+  #count(): void {
+    if (++this.#elements > this.limits.maxElements) throw new XmlError('policy-violation', 'there are too many elements')
+  }
+
   /** Notes what a first-level element says about itself. */
   #first(ns: string, after: number): void {
     this.innerStart = after - this.base
@@ -207,6 +221,7 @@ export class Tokenizer {
 
   /** Lists a child of a stanza. */
   #child(ns: string, start: number, after: number): void {
+    this.#checkPayloads()
     const content = this.base + this.innerStart
     const name = interned(this.bytes, tag.colon === -1 ? tag.nameStart : tag.colon + 1, tag.nameEnd)
     this.children.push(new Child(ns, name, start - content, after - content))
@@ -214,9 +229,16 @@ export class Tokenizer {
     keepTag(this.bytes, start, after, tag.nameEnd - tag.nameStart, name, tag.count === 1 ? ns : undefined, tag.isEmpty)
   }
 
+  #checkPayloads(): void {
+    if (this.children.length >= this.limits.maxPayloads)
+      throw new XmlError('policy-violation', 'the stanza has too many payloads')
+  }
+
   /** Opens a child of a stanza by a tag that was read before. */
   #knownTag(start: number, slot: number): number {
     if (this.limits.maxDepth < 2) throw new XmlError('policy-violation', 'elements are nested too deeply')
+    this.#count()
+    this.#checkPayloads()
     const content = this.base + this.innerStart
     const after = start + knownLength(slot)
     const ns = knownNs(slot) ?? (this.#defaults[1] as string)
@@ -308,6 +330,8 @@ export class Tokenizer {
       const prefix = interned(this.bytes, colon + 1, numbers[at + END] as number)
       if (uri === '' || prefix === 'xmlns' || (prefix === 'xml') !== (uri === NS_XML))
         malformed('this prefix may not be declared so')
+      if (this.#bindings.length >= this.limits.maxAttributes)
+        throw new XmlError('policy-violation', 'too many prefixes are declared')
       this.#bindings.push({ prefix, uri })
       this.#bindingDepths.push(this.depth)
     }

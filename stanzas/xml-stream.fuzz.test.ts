@@ -153,7 +153,11 @@ const read = (pieces: readonly Buffer[]): Reading => {
   const items: (Stanza | Element)[] = []
   const keep = (item: Stanza | Element): void => void items.push(item)
   const handler = { onOpen: () => {}, onStanza: keep, onElement: keep, onClose: () => {} }
-  const reader = new XmlStream(handler, { maxStanzaBytes: 100_000, maxDepth: 50, maxAttributes: 50 }, 'stream')
+  const reader = new XmlStream(
+    handler,
+    { maxStanzaBytes: 100_000, maxDepth: 50, maxAttributes: 50, maxElements: 5_000, maxPayloads: 1_000 },
+    'stream',
+  )
   try {
     for (const piece of pieces) reader.write(piece)
   } catch (error) {

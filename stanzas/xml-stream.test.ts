@@ -7,7 +7,7 @@ import type { Stanza } from './stanza.ts'
 import { wire } from './wire.ts'
 import { parseElement, XmlError, type XmlLimits, XmlStream } from './xml-stream.ts'
 
-const LIMITS: XmlLimits = { maxStanzaBytes: 10_000, maxDepth: 32, maxAttributes: 40 }
+const LIMITS: XmlLimits = { maxStanzaBytes: 10_000, maxDepth: 32, maxAttributes: 40, maxElements: 1_000, maxPayloads: 100 }
 const HEADER = `<?xml version='1.0'?><stream:stream to='verona.example' version='1.0' xml:lang='en' xmlns='jabber:client' xmlns:stream='${NS_STREAMS}'>`
 
 /** What a reader told its handler, in order, and the condition it ended with. */
@@ -364,7 +364,28 @@ describe('RFC 6120 §13.12: limits hold before memory is spent', () => {
     expect(heard.slice(1)).toEqual(['policy-violation'])
   })
 
-  const large: XmlLimits = { maxStanzaBytes: 262_144, maxDepth: 32, maxAttributes: 40 }
+  test.each<readonly [string, string, (count: number) => string, number]>([
+    ['elements', '<message><body>', (count) => `${'<a/>'.repeat(count - 2)}</body></message>`, 20],
+    ['payloads', '<message>', (count) => `${'<a/>'.repeat(count)}</message>`, 10],
+    [
+      'prefixes in force',
+      "<message xmlns:a0='u'>",
+      (count) => `<a${Array.from({ length: count - 1 }, (_, k) => ` xmlns:p${k}='u'`).join('')}><a0:b/></a></message>`,
+      8,
+    ],
+  ])('many small %s cost more than their bytes', (_, start, rest, most) => {
+    const tight: XmlLimits = { ...LIMITS, maxAttributes: 8, maxElements: 20, maxPayloads: 10 }
+    for (const [count, verdict] of [
+      [most, expect.stringContaining('<message')],
+      [most + 1, 'policy-violation'],
+    ] as const) {
+      const { heard, write } = listen('stream', tight)
+      write(bytes(HEADER, start), bytes(rest(count)))
+      expect(heard[1]).toEqual(verdict)
+    }
+  })
+
+  const large: XmlLimits = { maxStanzaBytes: 262_144, maxDepth: 32, maxAttributes: 40, maxElements: 1_000, maxPayloads: 100 }
   test.each<readonly [string, string, (k: number) => string]>([
     ['an attribute without end', "<message to='", () => 'a'],
     ['an attribute full of >', "<message to='", () => '>'],

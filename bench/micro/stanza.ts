@@ -13,7 +13,7 @@ import { Corpus, HEADER } from './corpus.ts'
 
 const COUNT = 2000
 const ROUNDS = 9
-const LIMITS = { maxStanzaBytes: 262_144, maxDepth: 64, maxAttributes: 64 }
+const LIMITS = { maxStanzaBytes: 262_144, maxDepth: 64, maxAttributes: 64, maxElements: 4_096, maxPayloads: 256 }
 const APPENDED = wire("<stanza-id xmlns='urn:xmpp:sid:0' by='user42@example.org' id='01JD8Z3V4Q9'/>")
 
 const address = (text: string): Address => {
