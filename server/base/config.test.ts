@@ -64,7 +64,7 @@ modules:
     expect(config.listen).toMatchObject({ c2s: 15222, tls: 5223, http: 'off', address: ['192.0.2.1', '::1'] })
     expect(config.limits.stanzaBytes).toBe(1_048_576)
     expect(config.streamManagement.resumeTimeout).toBe(7_200_000)
-    expect(config.ledger).toEqual({ mode: 'durable', retention: 'forever' })
+    expect(config.ledger).toMatchObject({ mode: 'durable', retention: 'forever' })
     expect(config.data).toBe(join(folder, 'store'))
     expect(moduleConfig(config, 'push', push)).toEqual({ relay: 'r.example', retry: { after: 500 } })
     expect(moduleConfig(config, 'carbons', carbons)).toEqual({ on: true, most: 3 })

@@ -214,6 +214,11 @@ export const coreSchema = {
         or: ['until-delivered', 'forever'],
         doc: 'How long a message is kept after a device has taken it.',
       }),
+      maxPendingPerAccount: integer({
+        default: 10_000,
+        min: 10,
+        doc: 'How many messages may wait for an account that no device is there for. Beyond it, senders are told that it is not available.',
+      }),
     },
   }),
   streamManagement: section({

@@ -9,6 +9,7 @@ import type { Hooks, Passage } from './hooks.ts'
 import type { IqDispatch } from './iq.ts'
 import type { Ledger } from './ledger.ts'
 import type { PresenceRegistration, PresenceType } from './module.ts'
+import type { PendingLimit } from './pending-limit.ts'
 import type { Session } from './session.ts'
 import type { Sessions } from './sessions.ts'
 import { isStorable } from './storable.ts'
@@ -36,6 +37,7 @@ export class Router {
   readonly #accounts: Accounts
   readonly #hooks: Hooks
   readonly #ledger: Ledger
+  readonly #pendingLimit: PendingLimit
   readonly #delivery: Delivery
   readonly #iq: IqDispatch
   readonly #presence = new Map<string, PresenceRegistration['handle']>()
@@ -47,6 +49,7 @@ export class Router {
     readonly accounts: Accounts
     readonly hooks: Hooks
     readonly ledger: Ledger
+    readonly pendingLimit: PendingLimit
     readonly delivery: Delivery
     readonly iq: IqDispatch
     readonly onFailure: (stanza: Stanza, error: unknown) => void
@@ -56,6 +59,7 @@ export class Router {
     this.#accounts = parts.accounts
     this.#hooks = parts.hooks
     this.#ledger = parts.ledger
+    this.#pendingLimit = parts.pendingLimit
     this.#delivery = parts.delivery
     this.#iq = parts.iq
     this.#onFailure = parts.onFailure
@@ -118,7 +122,7 @@ export class Router {
   // ---- message
 
   #message(passage: Passage): Settled | Promise<Settled> {
-    const { stanza, to, session } = passage
+    const { stanza, to } = passage
     // RFC 6121 §8.1: no way to other domains yet.
     if (!this.isLocal(to)) throw new StanzaError('remote-server-not-found')
     // RFC 6120 §10.5.2: the server itself takes no messages.
@@ -131,12 +135,27 @@ export class Router {
         if (passed === undefined) return undefined
         const next = passed === stanza ? passage : { ...passage, stanza: passed }
         const keep = isStorable(passed)
-        if (keep && this.#ledger.mode === 'durable') return this.#store(next)
-        const waiting = session?.drained()
-        if (waiting !== undefined) return waiting.then(() => this.#arrive(next, keep))
-        return this.#arrive(next, keep)
+        if (!keep || this.#isThere(to)) return this.#accept(next, keep)
+        return then(this.#pendingLimit.admits(to.bare), (isAdmitted) => {
+          // XEP-0160 §2: so much waits for the account that it is as if nothing could.
+          if (!isAdmitted) throw new StanzaError('service-unavailable')
+          return this.#accept(next, keep)
+        })
       })
     })
+  }
+
+  /** Whether a device of the account takes messages as they come. */
+  #isThere(to: Address): boolean {
+    for (const session of this.#sessions.of(to.bare)) if (session.isWilling && !session.isCatchingUp) return true
+    return false
+  }
+
+  #accept(passage: Passage, keep: boolean): Settled | Promise<Settled> {
+    if (keep && this.#ledger.mode === 'durable') return this.#store(passage)
+    const waiting = passage.session?.drained()
+    if (waiting !== undefined) return waiting.then(() => this.#arrive(passage, keep))
+    return this.#arrive(passage, keep)
   }
 
   #refuseMessage({ stanza }: Passage): undefined {
