@@ -117,6 +117,14 @@ conversation(
   },
 )
 
+conversation('XEP-0049: what is asked for a thousand times is answered once', { modules }, async (scene) => {
+  const { hamlet, answer, done } = await enters(scene)
+  await hamlet.sends(set(PREFS.repeat(2)))
+  await hamlet.receives(done())
+  await hamlet.sends(get('<exodus xmlns="exodus:prefs"/>'.repeat(1_000)))
+  await hamlet.receives(answer(PREFS.repeat(2)))
+})
+
 conversation('XEP-0049: it goes with the account', { modules }, async (scene) => {
   const { hamlet, answer } = await enters(scene)
   await hamlet.sends(set(PREFS))

@@ -29,10 +29,13 @@ export const privateXml = defineModule({
 
   start({ config, stores }) {
     const write = (elements: readonly Element[]): Map<string, Fragment> => {
-      const fragments = new Map<string, Fragment>()
+      const fragments = new Map<string, string[]>()
       for (const element of elements) {
         const key = keyOf(element)
-        fragments.set(key, [...(fragments.get(key) ?? []), toText(serialize(element, ''))])
+        const text = toText(serialize(element, ''))
+        const fragment = fragments.get(key)
+        if (fragment === undefined) fragments.set(key, [text])
+        else fragment.push(text)
       }
       return fragments
     }
@@ -53,7 +56,9 @@ export const privateXml = defineModule({
           // XEP-0049 §2.3: one namespace in a request, and at least that.
           if (asked.length === 0 || new Set(asked.map(({ ns }) => ns)).size > 1) throw new StanzaError('bad-request')
           const found: Element[] = []
-          for (const element of asked) {
+          // What is asked for twice is answered once: asking is cheap, and the answer may be large.
+          const wanted = new Map(asked.map((element) => [keyOf(element), element]))
+          for (const element of wanted.values()) {
             const kept = (await stores.fragments.get(account, keyOf(element))) ?? []
             // Clients count on it: what was never set is empty, and no error.
             if (kept.length === 0) found.push(el(element.ns, element.name))
