@@ -181,6 +181,26 @@ conversation(
   },
 )
 
+conversation(
+  'RFC 6121 §2.3.3: a roster with too much text takes no more, but gives',
+  { modules, config: { modules: { roster: { maxText: 1_000 } } } },
+  async ({ connect }) => {
+    const juliet = await connect(`${JULIET}/balcony`)
+    const item = (groups: readonly string[]) =>
+      xml`<item jid="${romeo}">${groups.map((group) => `<group>${group.repeat(240)}</group>`).join('')}</item>`
+    await juliet.sends(set('r8', item(['a', 'b', 'c', 'd'])))
+    await juliet.receives(done(juliet, 'r8'))
+    await juliet.sends(set('r9', item(['a', 'b', 'c', 'd', 'e'])))
+    await juliet.receives(no(juliet, 'resource-constraint', 'r9'))
+    await juliet.sends(set('r10', xml`<item jid="tybalt@verona.example" name="${'x'.repeat(50)}"/>`))
+    await juliet.receives(no(juliet, 'resource-constraint', 'r10'))
+    await juliet.sends(set('r11', item(['a'])))
+    await juliet.receives(done(juliet, 'r11'))
+    await juliet.sends(set('r12', xml`<item jid="tybalt@verona.example" name="${'x'.repeat(50)}"/>`))
+    await juliet.receives(done(juliet, 'r12'))
+  },
+)
+
 conversation('RFC 6121 §2.6.1: versions are offered after login', { modules }, async ({ visit, createAccount }) => {
   await createAccount(JULIET)
   const juliet = await visit()

@@ -58,6 +58,11 @@ export const roster = defineModule({
   features: { server: [NS_ROSTER] },
   config: {
     maxItems: integer({ default: 5_000, min: 1, doc: 'How many contacts an account may have in its roster.' }),
+    maxText: integer({
+      default: 1_000_000,
+      min: 1_000,
+      doc: 'How many characters the addresses, names and groups of a roster may have together. It is in memory while its account is online.',
+    }),
   },
   stores: { contacts: documents<Contact>() },
   perSession: () => ({ isInterested: false }),
@@ -73,6 +78,7 @@ export const roster = defineModule({
       store: stores.contacts,
       clock,
       maxItems: config.maxItems,
+      maxText: config.maxText,
       isOnline: (account) => sessions.of(account).length > 0,
       exists: (account) => accounts.exists(account),
       push(account, jid, contact) {

@@ -23,11 +23,13 @@ export interface Roster {
   /** How many contacts are in the roster, and how many requests wait. */
   readonly items: number
   readonly requests: number
+  /** How many characters the items have. */
+  readonly text: number
   readonly contacts: ReadonlyMap<BareJid, Contact>
 }
 
 /** What every account has that never had a contact: nearly all its memory is not there. */
-const EMPTY: Roster = { version: 0, since: 0, items: 0, requests: 0, contacts: new Map() }
+const EMPTY: Roster = { version: 0, since: 0, items: 0, requests: 0, text: 0, contacts: new Map() }
 
 /** What becomes of a contact, and what follows once that is durable. */
 export interface Decision {
@@ -44,6 +46,7 @@ export interface RostersOptions {
   readonly store: Documents<Contact>
   readonly clock: Clock
   readonly maxItems: number
+  readonly maxText: number
   readonly isOnline: (account: BareJid) => boolean
   readonly exists: (account: BareJid) => boolean | Promise<boolean>
   readonly push: (account: BareJid, jid: BareJid, contact: Contact) => void
@@ -137,8 +140,7 @@ export class Rosters {
         decision.afterPush?.()
         return
       }
-      if (next.item !== undefined && now.item === undefined && roster.items >= this.#options.maxItems)
-        throw new StanzaError('resource-constraint')
+      if (!this.#hasRoom(roster, jid, now, next)) throw new StanzaError('resource-constraint')
       const isVisible = next.item !== now.item
       const version = isVisible ? Math.max(roster.version + 1, this.#options.clock.nowMs()) : now.version
       const changed = ownText({ ...next, version })
@@ -147,6 +149,14 @@ export class Rosters {
       if (isVisible) this.#options.push(account, jid, changed)
       decision.afterPush?.()
     })
+  }
+
+  #hasRoom({ items, text }: Roster, jid: BareJid, now: Contact, next: Contact): boolean {
+    const { maxItems, maxText } = this.#options
+    if (next.item !== undefined && now.item === undefined && items >= maxItems) return false
+    // What makes it no larger is always possible, such as an answer to a request.
+    const more = textOf(jid, next) - textOf(jid, now)
+    return more <= 0 || text + more <= maxText
   }
 
   /** Forgets a whole roster; gives what was in it. */
@@ -183,16 +193,21 @@ export class Rosters {
 /** Without references into the text that the client sent, which would be kept with it. */
 const ownText = (contact: Contact): Contact => JSON.parse(JSON.stringify(contact)) as Contact
 
+const textOf = (jid: BareJid, { item }: Contact): number =>
+  item === undefined ? 0 : (item.groups ?? []).reduce((sum, group) => sum + group.length, jid.length + (item.name?.length ?? 0))
+
 const summed = (contacts: ReadonlyMap<BareJid, Contact>, since: number): Roster => {
   let version = since
   let items = 0
   let requests = 0
-  for (const contact of contacts.values()) {
+  let text = 0
+  for (const [jid, contact] of contacts) {
+    text += textOf(jid, contact)
     if (contact.version > version) version = contact.version
     if (contact.item !== undefined) items++
     if (contact.request !== undefined) requests++
   }
-  return { version, since, items, requests, contacts }
+  return { version, since, items, requests, text, contacts }
 }
 
 const tooManyRemoved = (contacts: ReadonlyMap<BareJid, Contact>): readonly (readonly [BareJid, Contact])[] => {
