@@ -3,8 +3,8 @@ import type { Scale } from './scenarios/row.ts'
 /** What the figures of record are measured with. */
 export const FULL: Scale = {
   accounts: 1000,
-  idle: 5000,
-  idleTls: 3000,
+  idle: 10_000,
+  idleTls: 5000,
   seconds: 8,
   warmupSeconds: 3,
   logins: 1000,
