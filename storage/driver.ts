@@ -1,5 +1,20 @@
 import type { Accounts, Documents, Expiring, Log } from './shapes.ts'
 
+/** One group of writes that went to the database together, for whoever measures. */
+export interface Commit {
+  readonly operations: number
+  /** From when it was sent off until everybody could be told. */
+  readonly durationMs: number
+  /** How many of the operations failed. */
+  readonly failures: number
+}
+
+/** Is told of each commit. */
+export interface CommitObserver {
+  readonly monotonicMs: () => number
+  readonly onCommit: (commit: Commit) => void
+}
+
 /** A database behind the four shapes. */
 export interface Driver {
   readonly name: string

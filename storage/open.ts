@@ -1,4 +1,4 @@
-import type { Driver } from './driver.ts'
+import type { CommitObserver, Driver } from './driver.ts'
 import { MemoryDriver } from './memory/driver.ts'
 import { SqliteDriver } from './sqlite/driver.ts'
 
@@ -10,14 +10,15 @@ export type StoreConfig =
 export interface OpenOptions {
   /** Milliseconds since 1970, by which expiring values end. */
   readonly nowMs: () => number
+  readonly observer?: CommitObserver
 }
 
 /** Opens the configured database, bringing its schema up to date; rejects with a `StorageError` that says what is wrong. */
-export const openDriver = async (config: StoreConfig, { nowMs }: OpenOptions): Promise<Driver> => {
+export const openDriver = async (config: StoreConfig, { nowMs, observer }: OpenOptions): Promise<Driver> => {
   switch (config.kind) {
     case 'memory':
       return new MemoryDriver({ nowMs })
     case 'sqlite':
-      return SqliteDriver.open({ folder: config.path, durability: config.durability ?? 'full', nowMs })
+      return SqliteDriver.open({ folder: config.path, durability: config.durability ?? 'full', nowMs }, observer)
   }
 }

@@ -25,6 +25,27 @@ describe('metrics', () => {
     expect(await samples(metrics)).toEqual(['waxwing_sessions 7'])
   })
 
+  test('totals are kept by somebody else and read when they are scraped', async () => {
+    const metrics = new Metrics()
+    const counts = { late: 2, live: 5 }
+    metrics.total('sent_total', 'Sent.', () => counts.live, { when: 'live' })
+    metrics.total('sent_total', 'Sent.', () => counts.late, { when: 'late' })
+    counts.late++
+    expect(await samples(metrics)).toEqual(['waxwing_sent_total{when="live"} 5', 'waxwing_sent_total{when="late"} 3'])
+  })
+
+  test('a tally has a line for each that happened', async () => {
+    const metrics = new Metrics()
+    const logins = metrics.tally('logins_total', 'Logins.', ['mechanism', 'result'])
+    logins.add('PLAIN', 'success')
+    logins.add('PLAIN', 'not-authorized')
+    logins.add('PLAIN', 'success')
+    expect(await samples(metrics)).toEqual([
+      'waxwing_logins_total{mechanism="PLAIN",result="success"} 2',
+      'waxwing_logins_total{mechanism="PLAIN",result="not-authorized"} 1',
+    ])
+  })
+
   test('histograms count into buckets', async () => {
     const metrics = new Metrics()
     const commit = metrics.histogram('commit_seconds', 'Commits.', [0.01, 0.1])
@@ -40,7 +61,7 @@ describe('metrics', () => {
     for (const name of [
       'event_loop_delay_seconds{quantile="0.99"}',
       'memory_resident_bytes',
-      'cpu_seconds{mode="user"}',
+      'cpu_seconds_total{mode="user"}',
       'uptime_seconds',
     ])
       expect(text).toContain(`waxwing_${name}`)

@@ -7,6 +7,11 @@ export interface Counter {
   add(amount?: number): void
 }
 
+/** Counts by what happened, for what happens too seldom to be worth a counter of its own; one value for each label. */
+export interface Tally {
+  add(...values: readonly string[]): void
+}
+
 /** Measured values sorted into buckets. */
 export interface Histogram {
   observe(value: number): void
@@ -16,6 +21,11 @@ export type Labels = Readonly<Record<string, string>>
 
 /** How often the delay of the event loop is sampled, in milliseconds: seldom enough to cost an idle server nothing. */
 const SAMPLE_MS = 20
+
+interface Series {
+  readonly labels: Labels
+  readonly read: () => number
+}
 
 class PlainCounter implements Counter {
   value = 0
@@ -27,60 +37,57 @@ class PlainCounter implements Counter {
 /** The server's own numbers, in the text format of Prometheus. Every name begins with `waxwing_`. */
 export class Metrics {
   readonly #registry = new prom.Registry()
-  readonly #counters = new Map<
-    string,
-    { readonly metric: prom.Counter; readonly series: { readonly labels: Labels; readonly counter: Counter }[] }
-  >()
-  readonly #gauges = new Map<
-    string,
-    { readonly metric: prom.Gauge; readonly series: { readonly labels: Labels; readonly read: () => number }[] }
-  >()
+  readonly #counters = new Map<string, Series[]>()
+  readonly #gauges = new Map<string, Series[]>()
 
   readonly contentType = this.#registry.contentType
 
   /** A counter; the same name may be asked for again with other values of the same labels. */
   counter(name: string, help: string, labels: Labels = {}): Counter {
     const counter = new PlainCounter()
-    let known = this.#counters.get(name)
-    if (known === undefined) {
-      const series: { labels: Labels; counter: Counter }[] = []
-      const collect = function (this: prom.Counter): void {
-        this.reset()
-        for (const each of series) this.inc(each.labels, each.counter.value)
-      }
-      const metric = new prom.Counter({
-        name: `waxwing_${name}`,
-        help,
-        labelNames: Object.keys(labels),
-        registers: [this.#registry],
-        collect,
-      })
-      known = { metric, series }
-      this.#counters.set(name, known)
-    }
-    known.series.push({ labels, counter })
+    this.total(name, help, () => counter.value, labels)
     return counter
+  }
+
+  /** A number that somebody else lets grow, read when the metrics are asked for. */
+  total(name: string, help: string, read: () => number, labels: Labels = {}): void {
+    const known = this.#counters.get(name)
+    if (known !== undefined) return void known.push({ labels, read })
+    const series: Series[] = [{ labels, read }]
+    this.#counters.set(name, series)
+    const metric: prom.Counter = new prom.Counter({
+      name: `waxwing_${name}`,
+      help,
+      labelNames: Object.keys(labels),
+      registers: [this.#registry],
+      collect() {
+        metric.reset()
+        for (const each of series) metric.inc(each.labels, each.read())
+      },
+    })
+  }
+
+  /** A counter for each set of values that these labels ever had. */
+  tally(name: string, help: string, labels: readonly string[]): Tally {
+    const metric = new prom.Counter({ name: `waxwing_${name}`, help, labelNames: [...labels], registers: [this.#registry] })
+    return { add: (...values) => metric.labels(...values).inc() }
   }
 
   /** A value that is read when the metrics are asked for. */
   gauge(name: string, help: string, read: () => number, labels: Labels = {}): void {
-    let known = this.#gauges.get(name)
-    if (known === undefined) {
-      const series: { labels: Labels; read: () => number }[] = []
-      const collect = function (this: prom.Gauge): void {
-        for (const each of series) this.set(each.labels, each.read())
-      }
-      const metric = new prom.Gauge({
-        name: `waxwing_${name}`,
-        help,
-        labelNames: Object.keys(labels),
-        registers: [this.#registry],
-        collect,
-      })
-      known = { metric, series }
-      this.#gauges.set(name, known)
-    }
-    known.series.push({ labels, read })
+    const known = this.#gauges.get(name)
+    if (known !== undefined) return void known.push({ labels, read })
+    const series: Series[] = [{ labels, read }]
+    this.#gauges.set(name, series)
+    const metric: prom.Gauge = new prom.Gauge({
+      name: `waxwing_${name}`,
+      help,
+      labelNames: Object.keys(labels),
+      registers: [this.#registry],
+      collect() {
+        for (const each of series) metric.set(each.labels, each.read())
+      },
+    })
   }
 
   /** A histogram with these upper bounds, in the unit that the name ends with. */
@@ -120,8 +127,8 @@ export class Metrics {
     this.gauge('memory_resident_bytes', 'Resident memory of the process.', () => process.memoryUsage.rss())
     this.gauge('memory_heap_bytes', 'JavaScript heap in use.', () => process.memoryUsage().heapUsed)
     this.gauge('memory_external_bytes', 'Memory of buffers outside of the heap.', () => process.memoryUsage().external)
-    this.gauge('cpu_seconds', 'CPU time of the process.', () => process.cpuUsage().user / 1e6, { mode: 'user' })
-    this.gauge('cpu_seconds', 'CPU time of the process.', () => process.cpuUsage().system / 1e6, { mode: 'system' })
+    this.total('cpu_seconds_total', 'CPU time of the process.', () => process.cpuUsage().user / 1e6, { mode: 'user' })
+    this.total('cpu_seconds_total', 'CPU time of the process.', () => process.cpuUsage().system / 1e6, { mode: 'system' })
     this.gauge('uptime_seconds', 'Time since the process started.', () => process.uptime())
     return () => void delay.disable()
   }

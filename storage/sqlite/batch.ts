@@ -67,6 +67,7 @@ export class Batch {
   readonly #refused = new Map<number, StorageError>()
   readonly #calls: Call[] = []
   readonly #waiters: Waiter[] = []
+  #writingCalls = 0
 
   constructor(dictionary: Dictionary, memory: ArrayBuffer) {
     this.#dictionary = dictionary
@@ -76,6 +77,11 @@ export class Batch {
 
   get isEmpty(): boolean {
     return this.#operations === 0 && this.#dones.length === 0 && this.#calls.length === 0
+  }
+
+  /** How many operations change something. */
+  get writes(): number {
+    return this.#operations + this.#writingCalls
   }
 
   append(record: LogRecord, done: Done): void {
@@ -97,6 +103,7 @@ export class Batch {
 
   call(call: Omit<Call, 'after'>, waiter: Waiter): void {
     this.#calls.push({ ...call, after: this.#operations })
+    if (call.isWrite) this.#writingCalls += 1
     this.#waiters.push(waiter)
   }
 

@@ -1,5 +1,6 @@
 import { Worker } from 'node:worker_threads'
 import type { BareJid } from '#stanzas/jid.ts'
+import type { CommitObserver } from '../driver.ts'
 import type { LogId, LogRecord } from '../shapes.ts'
 import { StorageError } from '../storage-error.ts'
 import { Batch, Dictionary, type Done } from './batch.ts'
@@ -17,9 +18,11 @@ const MAX_KEPT_BYTES = 4 * 1024 * 1024
  */
 export class Channel {
   readonly #worker: Worker
+  readonly #observer: CommitObserver | undefined
   readonly #dictionary = new Dictionary()
   #collecting: Batch
   #committing: Batch | undefined
+  #sentAtMs = 0
   /** The memory of the last batch, for the next but one. */
   #spare: ArrayBuffer | undefined
   #isScheduled = false
@@ -28,8 +31,9 @@ export class Channel {
   #closed: Promise<void> | undefined
   readonly #backups: { readonly resolve: () => void; readonly reject: (error: Error) => void }[] = []
 
-  private constructor(worker: Worker) {
+  private constructor(worker: Worker, observer: CommitObserver | undefined) {
     this.#worker = worker
+    this.#observer = observer
     this.#collecting = new Batch(this.#dictionary, new ArrayBuffer(SMALLEST_BYTES))
     worker.on('message', (answer: Answer) => this.#take(answer))
     worker.on('error', (error) =>
@@ -39,7 +43,7 @@ export class Channel {
   }
 
   /** Starts a writer; resolves when its database is open. */
-  static open(options: WriterOptions): Promise<Channel> {
+  static open(options: WriterOptions, observer?: CommitObserver): Promise<Channel> {
     // The published package holds compiled files, whose names end in .js.
     const file = new URL(import.meta.url.endsWith('.ts') ? './writer.ts' : './writer.js', import.meta.url)
     const worker = new Worker(file, { workerData: options, name: 'storage' })
@@ -48,7 +52,7 @@ export class Channel {
       worker.once('exit', () => reject(new StorageError('the database writer did not start', { isTransient: false })))
       worker.once('message', (answer: Answer) => {
         if (answer.kind === 'failed') reject(errorOf(answer.failure))
-        else resolve(new Channel(worker))
+        else resolve(new Channel(worker, observer))
       })
     })
   }
@@ -120,6 +124,7 @@ export class Channel {
     const message = batch.message()
     this.#dictionary.trim()
     this.#committing = batch
+    this.#sentAtMs = this.#observer?.monotonicMs() ?? 0
     this.#collecting = new Batch(this.#dictionary, this.#spare ?? new ArrayBuffer(SMALLEST_BYTES))
     this.#spare = undefined
     this.#send(message, [message.bytes])
@@ -140,11 +145,20 @@ export class Channel {
 
   #settle(answer: BatchAnswer): void {
     const batch = this.#committing
+    const sentAtMs = this.#sentAtMs
     this.#committing = undefined
     if (answer.bytes.byteLength <= MAX_KEPT_BYTES) this.#spare = answer.bytes
     // The writer goes on while this thread tells who waited.
     if (!this.#collecting.isEmpty) this.#post()
+    if (batch !== undefined) this.#observe(batch, answer, sentAtMs)
     batch?.settle(answer)
+  }
+
+  #observe({ writes: operations }: Batch, { failure, refused, results }: BatchAnswer, sentAtMs: number): void {
+    if (this.#observer === undefined || operations === 0) return
+    const { monotonicMs, onCommit } = this.#observer
+    const single = refused.size + results.filter((result) => 'failure' in result).length
+    onCommit({ operations, durationMs: monotonicMs() - sentAtMs, failures: failure === undefined ? single : operations })
   }
 
   #stop(error: StorageError): void {

@@ -5,6 +5,7 @@ import Sqlite from 'better-sqlite3'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import type { Wire } from '#stanzas/wire.ts'
 import { append, idsOf, jid, juliet, message, place, romeo, SMALL_PACE } from '../contract/subject.ts'
+import type { Commit } from '../driver.ts'
 import { StorageError } from '../storage-error.ts'
 import { databasePath } from './database.ts'
 import { SqliteDriver } from './driver.ts'
@@ -154,4 +155,18 @@ test('an owner with much is deleted at once and cleaned up behind, also by the n
   await second.log.deleteOwner(romeo)
   expect(await second.log.lastId()).toBe(3000)
   await second.close()
+})
+
+test('each commit is told with its size, its time and its failures, and reading is none', async () => {
+  const commits: Commit[] = []
+  let nowMs = 0
+  const observer = { monotonicMs: () => (nowMs += 5), onCommit: (commit: Commit) => void commits.push(commit) }
+  const driver = await SqliteDriver.open({ folder, durability: 'full', nowMs: () => 0 }, observer)
+  drivers.push(driver)
+  await Promise.all([append(driver.log, message(1)), append(driver.log, message(2)), driver.documents('m/s').put('o', 'k', 1)])
+  expect(commits).toEqual([{ operations: 3, durationMs: 5, failures: 0 }])
+  await driver.log.lastId()
+  expect(commits).toHaveLength(1)
+  await expect(append(driver.log, message(2))).rejects.toThrow(StorageError)
+  expect(commits[1]).toMatchObject({ operations: 1, failures: 1 })
 })

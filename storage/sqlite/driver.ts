@@ -1,4 +1,4 @@
-import type { Driver } from '../driver.ts'
+import type { CommitObserver, Driver } from '../driver.ts'
 import type { Accounts, Documents, Expiring, Log } from '../shapes.ts'
 import { sqliteAccounts } from './accounts.ts'
 import { Channel } from './channel.ts'
@@ -22,8 +22,11 @@ export class SqliteDriver implements Driver {
     this.log = sqliteLog(channel)
   }
 
-  static async open({ nowMs, ...options }: WriterOptions & { readonly nowMs: () => number }): Promise<SqliteDriver> {
-    return new SqliteDriver(await Channel.open(options), nowMs)
+  static async open(
+    { nowMs, ...options }: WriterOptions & { readonly nowMs: () => number },
+    observer?: CommitObserver,
+  ): Promise<SqliteDriver> {
+    return new SqliteDriver(await Channel.open(options, observer), nowMs)
   }
 
   documents<T>(name: string): Documents<T> {
