@@ -4,9 +4,8 @@ import { connect, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import { endProcess, keepTail, runToEnd, type ServerOptions, type ServerProcess } from './server-process.ts'
+import { adminPassword, endProcess, keepTail, runToEnd, type ServerOptions, type ServerProcess } from './server-process.ts'
 
-const adminPassword = 'Wherefore-4rt-thou'
 const startAttempts = 100
 const modules =
   'roster saslauth tls disco ping version time lastactivity private vcard_legacy blocklist carbons smacks csi_simple offline register websocket pep presence message iq'

@@ -5,7 +5,6 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
-import { startProsody } from './prosody-process.ts'
 
 /** The folder of the project. */
 export const projectRoot: string = dirname(dirname(fileURLToPath(import.meta.url)))
@@ -39,16 +38,14 @@ type Ready = {
   readonly ca: string
 }
 
-const adminPassword = 'Wherefore-4rt-thou'
+/** The password of every started server's administrator. */
+export const adminPassword = 'Wherefore-4rt-thou'
 const startTimeoutMs = 30_000
 const stopTimeoutMs = 15_000
 const keptLogLines = 400
 
-/** Starts the server named by CONFORMANCE_SERVER: ours, or Prosody to cross-check the suite itself. */
-export const startServer = (options: ServerOptions = {}): Promise<ServerProcess> =>
-  process.env.CONFORMANCE_SERVER === 'prosody' ? startProsody(options) : startWaxwing(options)
-
-const startWaxwing = async (options: ServerOptions): Promise<ServerProcess> => {
+/** Starts a Waxwing of its own, thrown away with its data when it stops. */
+export const startWaxwing = async (options: ServerOptions): Promise<ServerProcess> => {
   const data = await mkdtemp(join(tmpdir(), 'waxwing-conformance-'))
   const args = ['serve', '--dev', '--domain', options.domain ?? 'localhost', '--data', data]
   args.push('--port', '0', '--tls-port', '0', '--http-port', '0', '--admin-password', adminPassword)

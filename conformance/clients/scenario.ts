@@ -1,7 +1,8 @@
 import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it, onTestFailed } from 'vitest'
-import { projectRoot, type ServerProcess, startServer } from '../server-process.ts'
+import { projectRoot, type ServerProcess } from '../server-process.ts'
+import { startServer } from '../start-server.ts'
 import type { ChatClient, ClientKind } from './chat-client.ts'
 import { openRelay, type Relay } from './relay.ts'
 
