@@ -1,6 +1,7 @@
-import { expect } from 'vitest'
+import { expect, vi } from 'vitest'
 import { type Actor, any, conversation, refusal, type Scene, xml } from '#server/testing/conversation.ts'
 import type { BareJid, FullJid } from '#stanzas/jid.ts'
+import { DocumentShelf } from '#storage/memory/documents.ts'
 import { StorageError } from '#storage/storage-error.ts'
 import type { Contact } from './roster/contact.ts'
 import { type RosterApi, roster } from './roster.ts'
@@ -375,6 +376,23 @@ conversation('a roster outlives the sessions of its account', { modules }, async
   await back.sends(get('r42'))
   await back.receives(result(back, 'r42', xml`<item jid="${romeo}" name="Romeo" subscription="none"/>`))
 })
+
+conversation(
+  'a question about one contact of an account that is away reads that contact alone',
+  { modules, carriers: ['memory'] },
+  async ({ driver, server }) => {
+    const store = driver.documents<Contact>('roster/contacts')
+    await store.put(JULIET, romeo, { version: 1, item: { subscription: 'from' } })
+    const api = server.apis.get('roster') as RosterApi
+    const listed = vi.spyOn(DocumentShelf.prototype, 'keys')
+    expect(await api.maySeePresence(romeo as BareJid, JULIET as BareJid)).toBe(true)
+    expect(await api.isKnown(JULIET as BareJid, romeo as BareJid)).toBe(true)
+    expect(await api.maySeePresence('tybalt@verona.example' as BareJid, JULIET as BareJid)).toBe(false)
+    expect(await api.get(JULIET as BareJid, romeo as BareJid)).toEqual({ subscription: 'from' })
+    expect(listed).not.toHaveBeenCalled()
+    listed.mockRestore()
+  },
+)
 
 conversation(
   'modules are answered from memory while the account is connected, and nothing is kept there afterwards',

@@ -135,17 +135,17 @@ export const roster = defineModule({
 
     const api: RosterApi = {
       of: (account) => rosters.of(account),
-      get: (account, contact) => then(rosters.of(account), ({ contacts }) => contacts.get(contact)?.item),
+      get: (account, contact) => then(rosters.contact(account, contact), (kept) => kept?.item),
       maySeePresence(from, account) {
         const asking = bareOf(from)
-        return asking === account || then(rosters.of(account), ({ contacts }) => seesPresence(contacts.get(asking)))
+        return asking === account || then(rosters.contact(account, asking), seesPresence)
       },
       contactsWith: (account, half) =>
         then(rosters.of(account), ({ contacts }) => {
           const has = half === 'from' ? hasFrom : hasTo
           return [...contacts].filter(([, { item }]) => item !== undefined && has(item.subscription)).map(([jid]) => jid)
         }),
-      isKnown: (account, contact) => then(rosters.of(account), ({ contacts }) => contacts.get(contact)?.item !== undefined),
+      isKnown: (account, contact) => then(rosters.contact(account, contact), (kept) => kept?.item !== undefined),
       change: (account, contact, decide) => rosters.change(account, contact, decide),
       isBusy: (account) => rosters.isBusy(account),
       inOrder: (account, task) => rosters.inOrder(account, task),

@@ -87,6 +87,13 @@ export class Rosters {
     return loading
   }
 
+  /** What the account keeps of one contact. Of a roster that is not in memory that alone is read: whoever asks may be a stranger who asks again and again. */
+  contact(account: BareJid, jid: BareJid): Contact | undefined | Promise<Contact | undefined> {
+    const known = this.#loaded.get(account)
+    if (known === undefined) return this.#options.store.get(account, jid)
+    return known instanceof Promise ? known.then(({ contacts }) => contacts.get(jid)) : known.contacts.get(jid)
+  }
+
   async #load(account: BareJid): Promise<Roster> {
     const all: (readonly [BareJid, Contact])[] = []
     let since = 0
