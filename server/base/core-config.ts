@@ -141,7 +141,7 @@ export const coreSchema = {
       stanzasPerSecond: integer({
         default: 100,
         min: 1,
-        doc: 'How many stanzas a second a client may send in the long run. Above it, the server reads it more slowly.',
+        doc: 'How many stanzas a second a client may send in the long run; every 4 KiB count as one more. Above it, the server reads it more slowly.',
       }),
       stanzaBurst: integer({
         default: 1000,

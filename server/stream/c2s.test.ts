@@ -363,3 +363,18 @@ conversation(
     expect(server.sessions.count).toBe(0)
   },
 )
+
+conversation(
+  'RFC 6120 §13.12: every 4 KiB count as a stanza, so that large ones do not cost more than many',
+  { ...memory, config: { limits: { stanzaBurst: 20, stanzasPerSecond: 10 }, login: { allowPlainWithoutTls: true } } },
+  async ({ connect, clock }) => {
+    const juliet = await connect('juliet@verona.example/balcony')
+    clock.advance('10s')
+    await juliet.sends(xml`<message to="${juliet.jid}" type="headline"><body>${'x'.repeat(100_000)}</body></message>`)
+    for (let i = 0; i < 3; i++) await juliet.sends(ping(`p${i}`))
+    const early = (await juliet.collects()).filter(({ name }) => name === 'iq')
+    expect(early.length).toBeLessThanOrEqual(1)
+    clock.advance('2s')
+    expect((await juliet.collects()).length + early.length).toBe(3)
+  },
+)

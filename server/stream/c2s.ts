@@ -45,6 +45,8 @@ const BY_RATE = 4
 
 /** Where rates are not limited, the count of stanzas starts again from here. */
 const UNLIMITED = 0x3fff_ffff
+/** So much of what a client sends costs about what a short stanza does, and counts as one more. */
+const BYTES_A_STANZA = 4_096
 /** The clock is read once for so many parts of a burst. */
 const GRANTS_A_BURST = 10
 
@@ -69,6 +71,8 @@ export class C2sStream implements ConnectionHandler, XmlStreamHandler, StanzaSin
   #pauses = 0
   /** Stanzas that may come before the bucket is asked again. */
   #credit = 0
+  /** Bytes that have not been counted yet. */
+  #bytes = 0
   #bucket: TokenBucket | undefined
   #rateTimer: Timer | undefined
   /** Notes of features and modules while the login goes on. */
@@ -117,6 +121,11 @@ export class C2sStream implements ConnectionHandler, XmlStreamHandler, StanzaSin
 
   onData(chunk: Buffer): void {
     this.silentRounds = 0
+    this.#bytes += chunk.length
+    if (this.#bytes >= BYTES_A_STANZA) {
+      this.#credit -= Math.floor(this.#bytes / BYTES_A_STANZA)
+      this.#bytes %= BYTES_A_STANZA
+    }
     try {
       this.#xml.write(chunk)
     } catch (error) {
@@ -194,7 +203,7 @@ export class C2sStream implements ConnectionHandler, XmlStreamHandler, StanzaSin
       this.#credit = UNLIMITED
       return
     }
-    const grant = Math.ceil(rate.burst / GRANTS_A_BURST)
+    const grant = Math.max(Math.ceil(rate.burst / GRANTS_A_BURST), -this.#credit)
     this.#credit += grant
     const nowMs = clock.monotonicMs()
     this.#bucket ??= new TokenBucket(rate, nowMs)
