@@ -1,6 +1,6 @@
 import { parseJid } from '#stanzas/jid.ts'
 import type { Stanza } from '#stanzas/stanza.ts'
-import { StanzaError } from '#stanzas/stanza-error.ts'
+import { StanzaError, type StanzaErrorCondition } from '#stanzas/stanza-error.ts'
 import type { Driver } from '#storage/driver.ts'
 import { StorageError } from '#storage/storage-error.ts'
 import type { Clock } from './base/clock.ts'
@@ -22,6 +22,7 @@ import { RetentionSweep } from './core/retention.ts'
 import { Router } from './core/router.ts'
 import type { Session, SessionHost } from './core/session.ts'
 import { Sessions } from './core/sessions.ts'
+import { measure, stanzaCounts } from './measures.ts'
 import { C2sStream } from './stream/c2s.ts'
 import type { Accept } from './stream/connection.ts'
 import { answerBind, bind, bindRequests, legacySession } from './stream/features/bind.ts'
@@ -29,6 +30,7 @@ import { channelBindings, sasl } from './stream/features/sasl.ts'
 import { startTls } from './stream/features/starttls.ts'
 import { bcryptMatches } from './stream/sasl/password.ts'
 import { SessionLife } from './stream/session-life.ts'
+import type { StreamErrorCondition } from './stream/stream-error.ts'
 
 export interface AssemblyOptions {
   readonly config: CoreConfig
@@ -96,7 +98,9 @@ export const assemble = async (options: AssemblyOptions): Promise<Assembly> => {
     clock,
     count: (account) => ledger.countPending(account),
   })
-  const iq = new IqDispatch(domain, clock)
+  const refused = metrics.tally('stanzas_refused_total', 'Stanzas that were answered with an error by the server.', ['condition'])
+  const onRefused = (condition: StanzaErrorCondition): void => refused.add(condition)
+  const iq = new IqDispatch(domain, clock, onRefused)
   const hooks = new Hooks((module, moment, error) => log.error('hook-failed', { module, moment, error }))
   const router = new Router({
     domain,
@@ -108,6 +112,7 @@ export const assemble = async (options: AssemblyOptions): Promise<Assembly> => {
     delivery,
     iq,
     onFailure: (stanza, error) => logFailure(log, stanza, error),
+    onRefused,
   })
 
   const modules = inStartOrder(options.modules)
@@ -143,22 +148,33 @@ export const assemble = async (options: AssemblyOptions): Promise<Assembly> => {
     for (const { ns, name, handle } of parts.nonzas ?? []) nonzas.set(`${name} ${ns}`, handle)
     for (const { ns, name, handle } of parts.visitorIq ?? []) visitorIq.set(`${name} ${ns}`, handle)
   }
+  const accountChanges = metrics.tally('account_changes_total', 'What happened to accounts while the server ran.', ['what'])
   const unsubscribe = [
-    accounts.on('created', ({ account }) => hooks.emit('account-created', { account })),
+    accounts.on('created', ({ account }) => {
+      accountChanges.add('created')
+      hooks.emit('account-created', { account })
+    }),
     accounts.on('deleted', async ({ account }) => {
+      accountChanges.add('deleted')
       life.kickAccount(account, 'not-authorized', 'the account was deleted')
       await hooks.announce('account-deleted', { account })
       await ledger.forget(account)
     }),
     accounts.on('changed', ({ account, what, by }) => {
+      accountChanges.add(what)
       if (what === 'disabled') life.kickAccount(account, 'not-authorized', 'the account was disabled')
       if (what === 'password') life.kickAccount(account, 'reset', 'the password was changed', by)
     }),
   ]
 
+  const stanzas = stanzaCounts(metrics)
   const host: SessionHost = {
-    handle: (session, stanza) => router.handle(session, stanza),
+    handle(session, stanza) {
+      stanzas.received[stanza.kind]++
+      return router.handle(session, stanza)
+    },
     outbound(session, stanza) {
+      stanzas.sent[stanza.kind]++
       const chain = hooks.chain('outbound', stanza.kind)
       if (chain.guards.length === 0 && chain.amends.length === 0) return stanza
       try {
@@ -197,7 +213,16 @@ export const assemble = async (options: AssemblyOptions): Promise<Assembly> => {
     },
   })
   const streams = new Set<C2sStream>()
-  const logins = (result: string) => metrics.counter('logins_total', 'Finished attempts to log in.', { result })
+  const logins = metrics.tally('logins_total', 'Finished attempts to log in.', ['mechanism', 'result'])
+  const streamErrors = metrics.tally('stream_errors_total', 'Streams that the server ended with an error.', ['condition'])
+  const slowed = metrics.tally('streams_slowed_total', 'Times a client was not read for a while.', ['reason'])
+  const throttle = config.limits.rates
+    ? new LoginThrottle({
+        clock,
+        perAddress: { failures: config.login.failuresPerAddress, windowMs: config.login.failureWindow },
+        perAccount: { failures: config.login.failuresPerAccount, windowMs: config.login.failureWindow },
+      })
+    : undefined
   const features = [
     startTls(!config.login.allowPlainWithoutTls),
     sasl({
@@ -205,15 +230,8 @@ export const assemble = async (options: AssemblyOptions): Promise<Assembly> => {
       accounts,
       mechanisms: config.login.mechanisms,
       allowPlainWithoutTls: config.login.allowPlainWithoutTls,
-      throttle: config.limits.rates
-        ? new LoginThrottle({
-            clock,
-            perAddress: { failures: config.login.failuresPerAddress, windowMs: config.login.failureWindow },
-            perAccount: { failures: config.login.failuresPerAccount, windowMs: config.login.failureWindow },
-          })
-        : undefined,
-      succeeded: logins('success'),
-      failed: logins('failure'),
+      throttle,
+      onOutcome: (mechanism, result) => logins.add(mechanism, result),
     }),
     channelBindings(config.login.mechanisms),
     bind,
@@ -242,6 +260,8 @@ export const assemble = async (options: AssemblyOptions): Promise<Assembly> => {
     nonzas,
     visitorIq,
     bind: (stream: C2sStream, stanza: Stanza) => answerBind(stream, stanza, (...binding) => life.open(...binding)),
+    onFailed: (condition: StreamErrorCondition) => streamErrors.add(condition),
+    onSlowed: (reason: 'rate' | 'session') => slowed.add(reason),
     onLost: (stream: C2sStream, session: Session, wasClosedInPeace: boolean) => life.onLost(stream, session, wasClosedInPeace),
     onGone: (stream: C2sStream) => streams.delete(stream),
   }
@@ -256,7 +276,8 @@ export const assemble = async (options: AssemblyOptions): Promise<Assembly> => {
           domain: domain.domainpart,
           keepMs: retention === 'until-delivered' ? 0 : retention,
         })
-  metrics.gauge('sessions', 'Bound sessions.', () => sessions.count)
+  measure(metrics, { sessions, accounts, ledger, pendingLimit, delivery, iq, life, throttle, sweep })
+  metrics.gauge('streams', 'Open client streams, before and after login.', () => streams.size)
   life.start()
   sweep?.start()
 

@@ -1,6 +1,6 @@
 import { mkdirSync } from 'node:fs'
 import { parseJid } from '#stanzas/jid.ts'
-import type { Driver } from '#storage/driver.ts'
+import type { CommitObserver, Driver } from '#storage/driver.ts'
 import { openDriver } from '#storage/open.ts'
 import packageFacts from '../package.json' with { type: 'json' }
 import { type Assembly, assemble } from './assembly.ts'
@@ -14,6 +14,7 @@ import type { DevOptions, RunningServer } from './command/server-seam.ts'
 import type { HttpRoute } from './core/http-route.ts'
 import type { HostFacts, Module } from './core/module.ts'
 import { streamLimitsOf } from './core/stream-limits.ts'
+import { commitMeasures } from './measures.ts'
 import { modules } from './modules/index.ts'
 import { operationsOf } from './operations.ts'
 import { Certificates } from './transport/certificates.ts'
@@ -36,8 +37,9 @@ export const startServer = async ({
   readonly log: Logger
   readonly dev?: DevOptions
 }): Promise<RunningServer> => {
-  const driver = await openStore(config)
   const metrics = new Metrics()
+  const driver = await openStore(config, commitMeasures(metrics, systemClock))
+  const stopWatching = metrics.watchProcess()
   const ports: { current: Readonly<Record<string, number>> } = { current: {} }
   const host = hostFacts(config, dev !== undefined, ports)
   let assembly: Assembly | undefined
@@ -49,8 +51,9 @@ export const startServer = async ({
     const listeners = await listen(config, assembly, certificates, web, metrics, log)
     ports.current = listeners.ports
     log.info('server-started', { domain: config.domain, ...listeners.ports })
-    return running({ config, driver, host, assembly, certificates, web, listeners, log })
+    return running({ config, driver, host, assembly, certificates, web, listeners, log, stopWatching })
   } catch (error) {
+    stopWatching()
     certificates?.stop()
     await assembly?.stop()
     await driver.close()
@@ -82,11 +85,11 @@ export const describeOrder = async (config: Config): Promise<string> => {
   return order
 }
 
-const openStore = (config: Config): Promise<Driver> => {
+const openStore = (config: Config, observer?: CommitObserver): Promise<Driver> => {
   mkdirSync(config.data, { recursive: true, mode: 0o700 })
   return openDriver(
     { kind: 'sqlite', path: config.data, durability: config.ledger.mode === 'relaxed' ? 'relaxed' : 'full' },
-    { nowMs: () => systemClock.nowMs() },
+    { nowMs: () => systemClock.nowMs(), ...(observer === undefined ? {} : { observer }) },
   )
 }
 
@@ -162,6 +165,10 @@ interface WebServers {
 }
 
 const webServers = (config: Config, assembly: Assembly, metrics: Metrics, driver: Driver, log: Logger): WebServers => {
+  const answers = metrics.tally('http_requests_total', 'HTTP requests that were answered, without upgrades.', [
+    'server',
+    'status',
+  ])
   const isFor = (audience: 'public' | 'operators') => (route: HttpRoute) => (route.audience ?? 'public') === audience
   return {
     open: new HttpServer({
@@ -174,11 +181,13 @@ const webServers = (config: Config, assembly: Assembly, metrics: Metrics, driver
         }),
       },
       log,
+      onAnswered: (status) => answers.add('public', String(status)),
     }),
     operators: new HttpServer({
       routes: [...assembly.http.filter(isFor('operators')), ...healthRoutes(metrics, driver)],
       upgrades: {},
       log,
+      onAnswered: (status) => answers.add('operators', String(status)),
     }),
   }
 }
@@ -251,10 +260,11 @@ interface Parts {
   readonly web: WebServers
   readonly listeners: Listeners
   readonly log: Logger
+  readonly stopWatching: () => void
 }
 
 /** The order of a graceful stop: no new clients, the streams end, what they caused is written, the store closes. */
-const running = ({ config, driver, host, assembly, certificates, web, listeners, log }: Parts): RunningServer => ({
+const running = ({ config, driver, host, assembly, certificates, web, listeners, log, stopWatching }: Parts): RunningServer => ({
   ports: listeners.ports,
   ...(certificates.caPath === undefined ? {} : { caFile: certificates.caPath }),
   operations: operationsOf(assembly, config, host, true),
@@ -266,6 +276,7 @@ const running = ({ config, driver, host, assembly, certificates, web, listeners,
     web.open.close()
     web.operators.close()
     await driver.close()
+    stopWatching()
     log.info('server-stopped')
   },
 })

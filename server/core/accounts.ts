@@ -101,6 +101,11 @@ export class Accounts {
     this.#absent = new BoundedCache(options.clock, ABSENT_CACHE)
   }
 
+  /** Passwords that are being checked or wait for it, and those that were refused because too many waited. */
+  get passwords(): { readonly waiting: number; readonly refused: number } {
+    return { waiting: this.#derivations.length, refused: this.#derivations.refused }
+  }
+
   /** The account; without a promise when it was read lately. */
   get(jid: BareJid): Account | undefined | Promise<Account | undefined> {
     const cached = this.#cached.get(jid)

@@ -14,6 +14,8 @@ const PAGE = 100
 
 /** Which resources of a local account get a message (RFC 6121 §8.5), and how a session is brought up to what it missed. */
 export class Delivery {
+  /** Copies that went to a session as they came, and from the ledger. */
+  readonly counts = { live: 0, late: 0 }
   readonly #sessions: Sessions
   readonly #ledger: Ledger
   readonly #domain: Address
@@ -66,6 +68,7 @@ export class Delivery {
    */
   send(message: Stanza, to: Address, sessions: readonly Session[], entry: LogId | undefined): void {
     if (entry === undefined) {
+      this.counts.live += sessions.length
       for (const session of sessions) session.send(message)
       return
     }
@@ -76,6 +79,7 @@ export class Delivery {
       else if (session.outlet.isLagging) this.#fallBehind(session, entry - 1)
       else {
         copy ??= message.restamp({ append: stanzaIdWire(to.bareAddress, entry) })
+        this.counts.live++
         session.send(copy, entry)
       }
     }
@@ -201,6 +205,7 @@ export class Delivery {
       const isLate = !session.isNew || entry.id <= session.since
       // XEP-0203 §4: the time it came to the server, said by the server, once.
       const copy = message.restamp(isLate ? { drop, append: delayElement(this.#domain, entry.atMs) } : { drop })
+      this.counts.late++
       session.send(copy.restamp({ append: stanzaIdWire(by, entry.id) }), entry.id)
     } catch (error) {
       // One that cannot be sent must not hold up those behind it.

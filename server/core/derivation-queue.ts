@@ -7,6 +7,7 @@ export class DerivationQueue {
   readonly #maxWaiting: number
   readonly #waiting: (() => void)[] = []
   #running = 0
+  #refused = 0
 
   constructor(limits: { readonly maxRunning: number; readonly maxWaiting: number }) {
     this.#maxRunning = limits.maxRunning
@@ -18,13 +19,21 @@ export class DerivationQueue {
     return this.#running + this.#waiting.length
   }
 
+  /** How many tasks were not run because too many waited. */
+  get refused(): number {
+    return this.#refused
+  }
+
   /** Runs the task when its turn comes; `undefined`, and nothing is run, when too many wait already. */
   run<T>(task: () => Promise<T>): Promise<T> | undefined {
     if (this.#running < this.#maxRunning) {
       this.#running += 1
       return this.#finish(task())
     }
-    if (this.#waiting.length >= this.#maxWaiting) return undefined
+    if (this.#waiting.length >= this.#maxWaiting) {
+      this.#refused += 1
+      return undefined
+    }
     return new Promise<void>((resolve) => this.#waiting.push(resolve)).then(() => this.#finish(task()))
   }
 

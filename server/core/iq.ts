@@ -3,7 +3,7 @@ import { newId } from '#server/base/random.ts'
 import type { Element } from '#stanzas/element.ts'
 import type { Address, BareJid } from '#stanzas/jid.ts'
 import { iq, type Stanza } from '#stanzas/stanza.ts'
-import { StanzaError } from '#stanzas/stanza-error.ts'
+import { StanzaError, type StanzaErrorCondition } from '#stanzas/stanza-error.ts'
 import type { IqRegistration, IqRequest } from './module.ts'
 import type { Session } from './session.ts'
 
@@ -21,10 +21,12 @@ export class IqDispatch {
   readonly #questions = new Map<string, Question>()
   readonly #clock: Clock
   readonly #domain: Address
+  readonly #onRefused: (condition: StanzaErrorCondition) => void
 
-  constructor(domain: Address, clock: Clock) {
+  constructor(domain: Address, clock: Clock, onRefused: (condition: StanzaErrorCondition) => void) {
     this.#domain = domain
     this.#clock = clock
+    this.#onRefused = onRefused
   }
 
   /** Adds a module's handlers; two for one payload refuse to start. */
@@ -57,12 +59,18 @@ export class IqDispatch {
       if (answer instanceof Promise)
         return answer.then(
           (element) => reply(stanza, from, to, element),
-          (error: unknown) => refuse(stanza, from, to, error),
+          (error: unknown) => this.#refuse(stanza, from, to, error),
         )
       return reply(stanza, from, to, answer)
     } catch (error) {
-      return refuse(stanza, from, to, error)
+      return this.#refuse(stanza, from, to, error)
     }
+  }
+
+  #refuse(asked: Stanza, from: Address, to: Address, error: unknown): Stanza {
+    if (!(error instanceof StanzaError)) throw error
+    this.#onRefused(error.condition)
+    return iq({ from: to, to: from, id: asked.id, type: 'error' }, error.toElement())
   }
 
   #ask(
@@ -95,6 +103,11 @@ export class IqDispatch {
     return registration.handle(request)
   }
 
+  /** Requests to clients that wait for an answer. */
+  get questions(): number {
+    return this.#questions.size
+  }
+
   /** Asks a client; resolves with its answer, result or error, or `undefined` when none comes in time. */
   ask(session: Session, type: 'get' | 'set', payload: Element, from: Address = this.#domain): Promise<Stanza | undefined> {
     const id = newId()
@@ -118,8 +131,3 @@ export class IqDispatch {
 
 const reply = (asked: Stanza, from: Address, to: Address, element: Element | undefined): Stanza =>
   iq({ from: to, to: from, id: asked.id, type: 'result' }, element)
-
-const refuse = (asked: Stanza, from: Address, to: Address, error: unknown): Stanza => {
-  if (!(error instanceof StanzaError)) throw error
-  return iq({ from: to, to: from, id: asked.id, type: 'error' }, error.toElement())
-}

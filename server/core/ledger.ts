@@ -31,6 +31,8 @@ export interface Remembered {
  */
 export class Ledger {
   readonly mode: LedgerMode
+  /** Messages that were kept, and taken by a device, so far. */
+  readonly counts = { kept: 0, taken: 0 }
   readonly #retention: Retention
   readonly #log: Log
   readonly #clock: Clock
@@ -81,11 +83,13 @@ export class Ledger {
     if (sender !== undefined && sender !== recipient && this.#retention !== 'until-delivered')
       places.push({ owner: sender, peer: to.bare, direction: 'out', isPending: false })
     if (places.length === 0) return done()
+    this.counts.kept++
     this.#log.append({ id, atMs: this.#clock.nowMs(), stanza: stanza.wire, places }, done)
   }
 
   /** A device of the account has the message. */
   taken(account: BareJid, id: LogId): void {
+    this.counts.taken++
     this.#log.clearPending(account, id)
     if (this.#retention === 'until-delivered') this.#dismiss(account, id)
   }

@@ -27,6 +27,8 @@ export class LoginThrottle {
   readonly #accounts: RateLimit
   readonly #refused: { readonly address: Admission; readonly account: Admission }
   readonly #familiar = new Set<string>()
+  /** Attempts that were not let in, by whose failures were too many. */
+  readonly counts = { address: 0, account: 0 }
   readonly #maxEntries: number
 
   constructor({ clock, perAddress, perAccount, maxEntries = MAX_ENTRIES }: LoginThrottleOptions) {
@@ -44,10 +46,15 @@ export class LoginThrottle {
   /** Decides on an attempt from this address, on this account once it is known; counts nothing. */
   check(address: string, account?: string): Admission {
     const network = networkOf(address)
-    if (!this.#addresses.allows(network)) return this.#refused.address
+    if (!this.#addresses.allows(network)) {
+      this.counts.address++
+      return this.#refused.address
+    }
     if (account === undefined || this.#accounts.allows(account)) return ALLOWED
     // Whoever guesses an account's password from elsewhere must not lock its owner out.
-    return this.#familiar.has(`${network} ${account}`) ? ALLOWED : this.#refused.account
+    if (this.#familiar.has(`${network} ${account}`)) return ALLOWED
+    this.counts.account++
+    return this.#refused.account
   }
 
   /** Counts a failed attempt, whether or not there is such an account. */

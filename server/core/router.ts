@@ -1,6 +1,6 @@
 import type { Address, BareJid } from '#stanzas/jid.ts'
 import { iq, stanza as makeStanza, type Payload, type Stanza } from '#stanzas/stanza.ts'
-import { StanzaError } from '#stanzas/stanza-error.ts'
+import { StanzaError, type StanzaErrorCondition } from '#stanzas/stanza-error.ts'
 import { isSpoofedStanzaId } from '#stanzas/stanza-id.ts'
 import type { LogId } from '#storage/shapes.ts'
 import type { Accounts } from './accounts.ts'
@@ -42,6 +42,7 @@ export class Router {
   readonly #iq: IqDispatch
   readonly #presence = new Map<string, PresenceRegistration['handle']>()
   readonly #onFailure: (stanza: Stanza, error: unknown) => void
+  readonly #onRefused: (condition: StanzaErrorCondition) => void
 
   constructor(parts: {
     readonly domain: Address
@@ -53,6 +54,7 @@ export class Router {
     readonly delivery: Delivery
     readonly iq: IqDispatch
     readonly onFailure: (stanza: Stanza, error: unknown) => void
+    readonly onRefused: (condition: StanzaErrorCondition) => void
   }) {
     this.#domain = parts.domain
     this.#sessions = parts.sessions
@@ -63,6 +65,7 @@ export class Router {
     this.#delivery = parts.delivery
     this.#iq = parts.iq
     this.#onFailure = parts.onFailure
+    this.#onRefused = parts.onRefused
   }
 
   /** Gives presence of these types to this module. */
@@ -335,16 +338,22 @@ export class Router {
 
   /** Tells the sender of a stanza why it was refused; never answers an error or an answer (RFC 6120 §8.3.1, §8.2.3). */
   refuse(session: Session, stanza: Stanza, error: StanzaError): void {
-    const reply = refusal(stanza, error, session.address)
+    const reply = this.#refusal(stanza, error, session.address)
     if (reply !== undefined) session.send(reply)
   }
 
   #bounce(stanza: Stanza, error: StanzaError): void {
     const from = stanza.from
     if (from === undefined) return
-    const reply = refusal(stanza, error, from)
+    const reply = this.#refusal(stanza, error, from)
     const session = this.#sessions.get(from)
     if (reply !== undefined && session !== undefined) session.send(reply)
+  }
+
+  #refusal(stanza: Stanza, error: StanzaError, sender: Address): Stanza | undefined {
+    const reply = refusal(stanza, error, sender)
+    if (reply !== undefined) this.#onRefused(error.condition)
+    return reply
   }
 }
 

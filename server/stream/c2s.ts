@@ -32,6 +32,10 @@ export interface C2sHost {
   readonly visitorIq: ReadonlyMap<string, VisitorIqRegistration['handle']>
   /** Answers the IQ requests that come before a resource is bound; `false` for any other. */
   bind(stream: C2sStream, stanza: Stanza): boolean | Promise<boolean>
+  /** The stream ended with this error. */
+  onFailed(condition: StreamErrorCondition): void
+  /** The client is read more slowly: it sends too fast, or what it sent waits. */
+  onSlowed(reason: 'rate' | 'session'): void
   /** The stream of a bound session is gone. */
   onLost(stream: C2sStream, session: Session, wasClosedInPeace: boolean): void
   /** The stream is closed; called once, last. */
@@ -209,6 +213,7 @@ export class C2sStream implements ConnectionHandler, XmlStreamHandler, StanzaSin
     this.#bucket ??= new TokenBucket(rate, nowMs)
     const waitMs = this.#bucket.borrow(nowMs, grant)
     if (waitMs === 0) return
+    this.#host.onSlowed('rate')
     this.#pauseFor(BY_RATE)
     this.#rateTimer?.cancel()
     this.#rateTimer = clock.after(waitMs, () => this.#resumeFrom(BY_RATE))
@@ -380,6 +385,7 @@ export class C2sStream implements ConnectionHandler, XmlStreamHandler, StanzaSin
     return this.connection.queuedBytes
   }
   pause(): void {
+    this.#host.onSlowed('session')
     this.#pauseFor(BY_SESSION)
   }
   resume(): void {
@@ -432,6 +438,7 @@ export class C2sStream implements ConnectionHandler, XmlStreamHandler, StanzaSin
   #failWith(error: unknown): void {
     if (this.#hasClosed) return
     const cause = asStreamError(error)
+    this.#host.onFailed(cause.condition)
     if (cause.condition === 'internal-server-error') this.#host.log.error('stream-failed', { address: this.remoteAddress, error })
     else
       this.#host.log.debug('stream-refused', { address: this.remoteAddress, condition: cause.condition, reason: cause.message })

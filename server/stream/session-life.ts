@@ -44,6 +44,8 @@ export class SessionLife {
   /** Resources whose session is gone while something it received is still on its way. */
   readonly #settling = new Map<Jid, Promise<void>>()
   #sweeper: Timer | undefined
+  /** Sessions that began, ended, were given up because their client did not read, and were refused because the account had too many. */
+  readonly counts = { started: 0, ended: 0, stalled: 0, refused: 0 }
 
   constructor(options: SessionLifeOptions) {
     this.#options = options
@@ -55,6 +57,16 @@ export class SessionLife {
       onOverflow: (session) => this.kick(session, 'policy-violation', 'nothing was acknowledged for too long'),
       onResumed: (...resumed) => this.#resumed(...resumed),
     })
+  }
+
+  /** Sessions that wait for their client to come back. */
+  get detached(): number {
+    return this.#waiting.size
+  }
+
+  /** Sessions whose client does not read, as of the last look. */
+  get lagging(): number {
+    return this.#laggingSince.size
   }
 
   start(): void {
@@ -75,7 +87,10 @@ export class SessionLife {
     const rival = sessions.get(address)
     if (rival !== undefined) this.kick(rival, 'conflict', 'another stream has bound this resource')
     // RFC 6120 §7.6.2.1
-    else if (sessions.of(address.bare).length >= this.#options.maxSessionsPerAccount) throw new StanzaError('resource-constraint')
+    else if (sessions.of(address.bare).length >= this.#options.maxSessionsPerAccount) {
+      this.counts.refused++
+      throw new StanzaError('resource-constraint')
+    }
     answer()
     const outlet: PlainOutlet = new PlainOutlet(
       stream,
@@ -88,6 +103,7 @@ export class SessionLife {
     delivery.hold(session)
     sessions.add(session)
     stream.bound(session)
+    this.counts.started++
     log.debug('session-started', { jid: session.jid })
     hooks.emit('session-started', { session })
     return this.#settling.get(session.jid)
@@ -114,7 +130,7 @@ export class SessionLife {
     if (stream !== undefined) this.#streams.set(session, stream)
     this.#waiting.get(session)?.timer.cancel()
     this.#waiting.delete(session)
-    this.#options.log.info('session-resumed', { jid: session.jid, resent })
+    this.#options.log.debug('session-resumed', { jid: session.jid, resent })
     this.#options.hooks.emit('session-resumed', { session })
     const [first] = unflushed
     if (first === undefined) this.#options.delivery.proceed(session)
@@ -147,6 +163,7 @@ export class SessionLife {
     this.#laggingSince.delete(session)
     session.end(dropsWaiting)
     sessions.remove(session)
+    this.counts.ended++
     log.debug('session-ended', { jid: session.jid })
     hooks.emit('session-ended', { session, status: '' })
     if (session.handled < session.received) this.#settle(session)
@@ -203,6 +220,7 @@ export class SessionLife {
     const since = this.#laggingSince.get(session)
     if (since === undefined) this.#laggingSince.set(session, nowMs)
     else if (nowMs - since >= this.#options.stalledTimeoutMs) {
+      this.counts.stalled++
       this.#options.log.info('stream-stalled', { jid: session.jid })
       stream.stall()
     }

@@ -14,6 +14,8 @@ export interface HttpOptions {
   /** By path. */
   readonly upgrades: Readonly<Record<string, Upgrade>>
   readonly log: Logger
+  /** Is told the status of each answer that was sent. */
+  readonly onAnswered?: (status: number) => void
 }
 
 /** A request's head is small; who sends it drop by drop is cut. */
@@ -50,7 +52,7 @@ export class HttpServer {
   readonly #addresses = new WeakMap<Socket, string>()
 
   /** Throws when two routes claim the same place. */
-  constructor({ routes, upgrades, log }: HttpOptions) {
+  constructor({ routes, upgrades, log, onAnswered }: HttpOptions) {
     this.#log = log
     this.#upgrades = new Map(Object.entries(upgrades))
     for (const route of routes) this.#add(route)
@@ -61,7 +63,10 @@ export class HttpServer {
       keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
     })
     this.#server.timeout = SILENCE_TIMEOUT_MS
-    this.#server.on('request', (request, response) => void this.#answer(request, response))
+    this.#server.on('request', (request, response) => {
+      if (onAnswered !== undefined) response.once('finish', () => onAnswered(response.statusCode))
+      void this.#answer(request, response)
+    })
     this.#server.on('upgrade', (request, socket, head) => this.#upgrade(request, socket, head))
     // Node starts to watch its time-outs when its server listens; ours is handed sockets instead.
     this.#server.emit('listening')

@@ -134,6 +134,7 @@ class Listener {
       tlsFailed: count('tls_handshakes_failed_total', 'TLS handshakes that failed or took too long.'),
       proxyFailed: count('proxy_headers_failed_total', 'Connections from a proxy without a valid PROXY header.'),
     }
+    options.metrics.gauge('connections_waiting', 'Connections that wait to be accepted.', () => this.#waiting.length, labels)
     this.#giveBack = function (this: PlacedSocket): void {
       admission.leave()
       if (this[place] !== undefined) admission.leaveAddress(this[place])

@@ -1,4 +1,3 @@
-import type { Counter } from '#server/base/metrics.ts'
 import type { Accounts } from '#server/core/accounts.ts'
 import type { LoginThrottle } from '#server/core/login-throttle.ts'
 import { type Element, el } from '#stanzas/element.ts'
@@ -22,13 +21,14 @@ export interface SaslOptions {
   readonly allowPlainWithoutTls: boolean
   /** Absent where rates are not limited. */
   readonly throttle: LoginThrottle | undefined
-  readonly succeeded: Counter
-  readonly failed: Counter
+  /** An attempt is over; `mechanism` is one of ours, or `none` when the client asked for another. */
+  readonly onOutcome: (mechanism: string, result: 'success' | SaslFailure) => void
 }
 
 /** What one stream has got to. */
 interface Login {
   exchange: SaslExchange | undefined
+  mechanism: string
   failures: number
 }
 
@@ -48,7 +48,7 @@ export const sasl = (options: SaslOptions): StreamFeature => {
   const loginOf = (stream: C2sStream): Login => {
     let login = stream.notes.get(NOTE) as Login | undefined
     if (login === undefined) {
-      login = { exchange: undefined, failures: 0 }
+      login = { exchange: undefined, mechanism: 'none', failures: 0 }
       stream.notes.set(NOTE, login)
     }
     return login
@@ -58,8 +58,13 @@ export const sasl = (options: SaslOptions): StreamFeature => {
     const login = loginOf(stream)
     if (condition !== 'aborted' && condition !== 'temporary-auth-failure')
       throttle?.failed(stream.remoteAddress, login.exchange?.claimed)
-    options.failed.add()
+    options.onOutcome(login.mechanism, condition)
+    // The others cost a stranger nothing, and must not fill the log: the throttle holds back only whoever guesses.
+    const level = condition === 'not-authorized' || condition === 'account-disabled' ? 'info' : 'debug'
+    const account = login.exchange?.claimed
+    stream.log[level]('login-failed', { address: stream.remoteAddress, account, mechanism: login.mechanism, condition })
     login.exchange = undefined
+    login.mechanism = 'none'
     login.failures++
     const says = text === undefined ? undefined : el(NS_SASL, 'text', { 'xml:lang': 'en' }, text)
     stream.send(el(NS_SASL, 'failure', {}, el(NS_SASL, condition), says))
@@ -70,7 +75,7 @@ export const sasl = (options: SaslOptions): StreamFeature => {
     if (outcome.kind === 'challenge') return stream.send(el(NS_SASL, 'challenge', {}, outcome.data.toString('base64')))
     if (outcome.kind === 'failure') return fail(stream, outcome.condition, outcome.text)
     throttle?.succeeded(stream.remoteAddress, outcome.account)
-    options.succeeded.add()
+    options.onOutcome(loginOf(stream).mechanism, 'success')
     stream.send(el(NS_SASL, 'success', {}, outcome.data?.toString('base64')))
     stream.authenticated(outcome.account)
   }
@@ -93,6 +98,7 @@ export const sasl = (options: SaslOptions): StreamFeature => {
     // RFC 6120 §6.5.4, §6.5.7
     if (mechanism === undefined)
       return fail(stream, stream.isPrivate || offered.length > 0 ? 'invalid-mechanism' : 'encryption-required')
+    login.mechanism = mechanism.name
     if (throttle?.check(stream.remoteAddress).kind === 'refused')
       return fail(stream, 'temporary-auth-failure', 'too many failed logins; try again later')
     login.exchange = mechanism.start({

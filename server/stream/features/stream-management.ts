@@ -54,6 +54,8 @@ export class StreamManagement implements StreamFeature {
     [NS, 'r'],
     [NS, 'a'],
   ] as const
+  /** What became of requests to resume, and how many stanzas these brought again. */
+  readonly counts = { resumed: 0, refused: 0, resent: 0 }
   readonly #options: StreamManagementOptions
   readonly #byToken = new Map<string, Resumable>()
   readonly #bySession = new Map<Session, Resumable>()
@@ -170,11 +172,13 @@ export class StreamManagement implements StreamFeature {
     if (stream.session !== undefined || h === undefined) return stream.send(failed('unexpected-request'))
     const resumable = this.#byToken.get(token)
     if (resumable === undefined || resumable.session.account !== stream.account) return this.#refuseResume(stream, token)
-    if (!resumable.outlet.canResume(h))
+    if (!resumable.outlet.canResume(h)) {
+      this.counts.refused++
       throw new StreamError('undefined-condition', {
         text: 'more stanzas were acknowledged than were sent',
         extra: el(NS, 'handled-count-too-high', { h: String(h), 'send-count': String(resumable.outlet.sentCount) }),
       })
+    }
     const { session, outlet } = resumable
     // XEP-0198 §5: the old stream may still look alive; it loses its session, and nothing else.
     resumable.stream?.forsake('conflict', 'resumed by another stream')
@@ -188,12 +192,15 @@ export class StreamManagement implements StreamFeature {
       stream.bound(session)
       stream.send(el(NS, 'resumed', { previd: token, h: handledOn(resumable) }))
       const resent = outlet.attach(stream, h)
+      this.counts.resumed++
+      this.counts.resent += resent
       this.#options.onResumed(session, resent, outlet.unflushed())
     })
   }
 
   /** XEP-0198 §5: with the last count, if the session was this account's; binding goes on afterwards. */
   #refuseResume(stream: C2sStream, token: string): void | Promise<void> {
+    this.counts.refused++
     const gone = this.#gone.get(token)
     if (gone === undefined || gone.account !== stream.account) return stream.send(failed('item-not-found'))
     const { session } = gone
