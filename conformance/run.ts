@@ -57,8 +57,10 @@ const smack = async (classes: readonly string[], mayUpdate: boolean): Promise<nu
     await writeFile(baselineFile, `${JSON.stringify(baselineOf(results), undefined, 2)}\n`)
     console.log(`the baseline is now this run: ${baselineFile}`)
   }
-  console.log(`${count(results, 'impossible')} impossible`)
-  console.log(closingLine(count(results, 'passed'), count(results, 'failed')))
+  // What the baseline knows to fail waits for features that are to come; it fails the run when it was better before.
+  const known = count(results, 'failed') - comparison.worse.length
+  console.log(`${count(results, 'impossible')} impossible, ${Math.max(known, 0)} failed as in the baseline`)
+  console.log(closingLine(count(results, 'passed'), comparison.worse.length))
   return comparison.worse.length === 0 ? 0 : 1
 }
 

@@ -95,7 +95,8 @@ const devOverrides = (options: ServeOptions, data: string): Overrides => {
       ...(tlsPort === undefined ? {} : { tls: tlsPort }),
       ...(httpPort === undefined ? {} : { http: httpPort }),
     },
-    limits: { rates: false },
+    // A test run may prepare a connection long before it uses it.
+    limits: { rates: false, loginTimeout: '10m' },
     login: { allowPlainWithoutTls: true },
     ...(options.adminPassword === undefined ? {} : { admins: [`${ADMIN}@${domain ?? 'localhost'}`] }),
     ...(resumeTimeout === undefined ? {} : { streamManagement: { resumeTimeout: `${resumeTimeout}s` } }),

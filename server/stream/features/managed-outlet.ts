@@ -91,22 +91,34 @@ export class ManagedOutlet implements Outlet {
   acknowledge(h: number): AckOutcome {
     this.#isRequestOpen = false
     if (!this.#understands(h)) return 'too-high'
-    this.#queue.acknowledge(this.#covered(h), this.#onTaken)
-    if (this.#queue.length > 0) this.request()
+    const covered = this.#covered(h)
+    this.#queue.acknowledge(covered, this.#onTaken)
+    // Who answered without having taken anything is not asked again at once, or both would do nothing else.
+    if (covered > 0 && this.#queue.length > 0) this.request()
     this.#onRoom()
     return 'fine'
   }
 
-  /** COMPAT(@xmpp/client 0.14): it counts from sending <enable/>, and so what the server wrote before <enabled/>. How much that was shows here. */
+  /**
+   * COMPAT(@xmpp/client 0.14): it counts from sending <enable/>, and so what the server wrote before <enabled/>, until it begins anew at <enabled/>.
+   * How much that was shows here, and that it is over when the count goes back.
+   */
   #understands(h: number): boolean {
+    if (this.#isPast(h)) this.#miscount = 0
     const excess = this.#covered(h) - this.#queue.length
     if (excess > 0 && this.#miscount + excess > this.#sentBefore) return false
     if (excess > 0) this.#miscount += excess
     return true
   }
 
+  /** How many of the queue this `h` covers: none, when it was acknowledged before. */
   #covered(h: number): number {
-    return this.#queue.covered(h - this.#miscount)
+    return this.#isPast(h) ? 0 : this.#queue.covered(h - this.#miscount)
+  }
+
+  /** Counts wrap at 2^32 (XEP-0198 §4), so what seems to be more than half of that ahead is behind. */
+  #isPast(h: number): boolean {
+    return this.#queue.covered(h - this.#miscount) > 0x7fff_ffff
   }
 
   /** Whether a resume with this `h` is possible. */

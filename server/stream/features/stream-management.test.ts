@@ -247,3 +247,42 @@ conversation(
     await bot.receivesNothing()
   },
 )
+
+conversation(
+  'COMPAT(@xmpp/client): a count that begins anew at <enabled/> is no error, and acknowledges rightly from there',
+  { modules },
+  async ({ comesOnline, connect }) => {
+    const juliet = await comesOnline('juliet@verona.example/balcony')
+    const bot = await connect(`${romeo}/bot`)
+    await bot.sends('<presence/>')
+    await bot.ignores()
+    await enables(bot)
+    await juliet.sends(says('m1'))
+    await bot.receives(heard('m1', juliet), asked)
+    await bot.sends(acks(2))
+    await juliet.sends(says('m2'))
+    await bot.receives(heard('m2', juliet), asked)
+    await bot.sends(acks(1))
+    await juliet.sends(says('m3'))
+    await bot.receives(heard('m3', juliet), asked)
+    await bot.sends(acks(3))
+    await bot.receivesNothing()
+    await bot.leaves()
+    const again = await connect(`${romeo}/bot`)
+    await again.sends('<presence/>')
+    await again.receives(xml`<presence from="${again.jid}" to="${any}"/>`)
+    await again.receivesNothing()
+  },
+)
+
+conversation('XEP-0198 §4: who acknowledges nothing new is not asked again at once', { modules }, async ({ comesOnline }) => {
+  const juliet = await comesOnline('juliet@verona.example/balcony')
+  const phone = await comesOnline(`${romeo}/phone`)
+  await enables(phone)
+  await juliet.sends(says('m1'))
+  await phone.receives(heard('m1', juliet), asked)
+  await phone.sends(acks(0))
+  await phone.receivesNothing()
+  await juliet.sends(says('m2'))
+  await phone.receives(heard('m2', juliet), asked)
+})
