@@ -8,6 +8,9 @@ const loadServer = async (): Promise<ServerSeam> => {
   return { ...server, modules }
 }
 
+// The data folder may be there already and be open to others, as volumes of containers are; what is made in it holds messages and the keys of passwords.
+process.umask(0o077)
+
 // A reader that has seen enough, such as head, is no failure.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code !== 'EPIPE') throw error

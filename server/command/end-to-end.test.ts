@@ -1,6 +1,6 @@
 import { type ChildProcessByStdio, execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -166,4 +166,15 @@ test('accounts and invitations, of a server that runs and one that does not; wha
   await rosaline.receives(xml`<iq type="result" id="q1" from="rosaline@localhost" to="${rosaline.jid}">
     <query xmlns="jabber:iq:roster" ver="${any}"><item jid="romeo@localhost" subscription="both"/></query></iq>`)
   expect(await restarted.stop()).toBe(0)
+}, 60_000)
+
+test('what the server keeps is for its own user alone, even in a folder that is open to all', async () => {
+  const data = join(folder, 'data')
+  mkdirSync(data, { mode: 0o755 })
+  await waxwing(['account', 'add', 'romeo@localhost', '--password-stdin'], `${password}\n`)
+  const server = await serve()
+  const names = readdirSync(data)
+  expect(names).toContain('waxwing.db')
+  for (const name of names) expect(statSync(join(data, name)).mode & 0o077, name).toBe(0)
+  expect(await server.stop()).toBe(0)
 }, 60_000)
