@@ -39,6 +39,7 @@ export interface RegistrarOptions {
   /** Per address; absent when rates are not limited. */
   readonly rate: Rate | undefined
   readonly onMade: () => void
+  readonly onLimited: () => void
 }
 
 /** The longest name that still reads well; RFC 7622 allows 1023 bytes. */
@@ -68,15 +69,17 @@ export class Registrar {
 
   /** Makes the account. */
   async register({ username, password, remoteAddress, permit }: RegistrationRequest): Promise<BareJid> {
-    const { domain, log, onMade } = this.#options
+    const { domain, log, onMade, onLimited } = this.#options
     // XEP-0077 §3.1: every field that was asked for must be filled.
     if (username === '' || password === '') return refuse('not-acceptable', 'A name and a password are needed.')
     const jid = makeJid(username, domain.jid)
     if (jid === undefined || jid.localpart.length > MAX_USERNAME)
       return refuse('jid-malformed', 'This is no name an account can have.')
     this.checkPassword(password, jid.localpart)
-    if (this.#attempts?.take(networkOf(remoteAddress)) === false)
+    if (this.#attempts?.take(networkOf(remoteAddress)) === false) {
+      onLimited()
       return refuse('resource-constraint', 'Too many accounts were asked for from your address. Try again later.')
+    }
     await this.#checkName(jid.localpart, permit)
     if (permit !== undefined && !(await permit.take())) return refuse('not-allowed', 'This invitation has been used.')
     try {
