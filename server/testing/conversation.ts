@@ -1,7 +1,7 @@
 import { test } from 'vitest'
 import { type Assembly, assemble } from '#server/assembly.ts'
 import { loadConfig, type Overrides } from '#server/base/config.ts'
-import { nullLog } from '#server/base/log.ts'
+import { type Logger, nullLog } from '#server/base/log.ts'
 import { Metrics } from '#server/base/metrics.ts'
 import { deriveCredentials } from '#server/core/credentials.ts'
 import type { Module } from '#server/core/module.ts'
@@ -49,6 +49,9 @@ export interface ConversationOptions {
   /** What carries it; all three unless said. */
   readonly carriers?: readonly Carrier[]
   readonly isDev?: boolean
+  /** Where the server logs and counts, for tests that look. */
+  readonly log?: Logger
+  readonly metrics?: Metrics
 }
 
 const DOMAIN = 'verona.example'
@@ -103,8 +106,8 @@ export const assembleServer = (options: ConversationOptions, clock: FakeClock, d
       isDev: options.isDev ?? false,
     },
     clock,
-    log: nullLog,
-    metrics: new Metrics(),
+    log: options.log ?? nullLog,
+    metrics: options.metrics ?? new Metrics(),
     decoySecret: Buffer.alloc(32, 7),
   })
 }
