@@ -27,6 +27,15 @@ describe('the log', () => {
     expect(lines.join('')).not.toContain('{')
   })
 
+  test('what a peer chose does not command the terminal', () => {
+    const { log, lines } = written('pretty')
+    const id = 'a\x1b[2J\x9b31m\u202eb\b\\u001b'
+    log.error('stanza-failed', { id, error: new Error(id) })
+    expect(lines.join('')).toContain('stanza-failed')
+    expect(lines.join('')).toContain('\\u001b')
+    expect(lines.join('')).not.toMatch(/[\0-\x08\x0b-\x1f\x7f-\x9f\u202e]/)
+  })
+
   test('keeps the stack and code of errors', () => {
     const { log, lines } = written('json')
     log.error('storage-failed', { error: Object.assign(new Error('disk'), { code: 'ENOSPC' }) })

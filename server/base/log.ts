@@ -48,13 +48,17 @@ const redact = (fields: LogFields): LogFields => {
   return clean ?? fields
 }
 
+/** In a line of JSON: what moves a terminal's cursor, changes its colours or turns its text round. Peers choose ids and names; a pair of backslashes is text. */
+const CONTROL = /\\\\|\\u00[01][0-9a-f]|\\[bf]|[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g
+const tamed = (line: string): string => line.replace(CONTROL, (found) => (found === '\\\\' ? found : '\ufffd'))
+
 /** A logger that writes JSON lines, or prose on a terminal. */
 export const createLog = (options: LogOptions): Logger => {
   const to = options.to ?? process.stderr
   const isPretty = options.format === 'pretty' || (options.format === 'auto' && to.isTTY === true)
-  const prettify = isPretty
+  const pretty = isPretty
     ? prettyFactory({ ignore: 'pid,hostname', colorize: to.isTTY === true, translateTime: 'SYS:HH:MM:ss.l', messageKey: 'event' })
-    : (line: string) => line
+    : undefined
   const root = pino(
     {
       level: options.level,
@@ -65,7 +69,7 @@ export const createLog = (options: LogOptions): Logger => {
       serializers: { error: pino.stdSerializers.err },
     },
     // Written at once and in this process, so that the last line before an exit is there.
-    { write: (line: string) => void to.write(prettify(line)) },
+    { write: (line: string) => void to.write(pretty === undefined ? line : pretty(tamed(line))) },
   )
   return wrap(root)
 }
