@@ -463,3 +463,19 @@ const diary = (): { readonly entries: string[]; readonly module: ReturnType<type
     },
   )
 }
+
+conversation('RFC 6120 §13.12: presence that is too large is not multiplied', { modules }, async ({ connect, comesOnline }) => {
+  const romeo = await comesOnline(`${ROMEO}/orchard`)
+  const juliet = await connect(`${JULIET}/balcony`)
+  const status = `<status>${'x'.repeat(16_384)}</status>`
+  const refused = (from: string, id: string) =>
+    refusal('policy-violation', { id, from, to: juliet.jid })
+      .replace('<iq', '<presence')
+      .replace('</iq>', '</presence>')
+      .replace('</error>', '<text xmlns="urn:ietf:params:xml:ns:xmpp-stanzas">presence may have 16384 bytes</text></error>')
+  await juliet.sends(xml`<presence id="p1">${status}</presence>`)
+  await juliet.receives(refused(JULIET, 'p1'))
+  await juliet.sends(xml`<presence id="p2" to="${romeo.jid}">${status}</presence>`)
+  await juliet.receives(refused(romeo.jid, 'p2'))
+  await romeo.receivesNothing()
+})

@@ -1,4 +1,4 @@
-import { observe, type Passage } from '#server/core/hooks.ts'
+import { guard, observe, type Passage } from '#server/core/hooks.ts'
 import { defineModule, onPresence, type PresenceType } from '#server/core/module.ts'
 import type { Session } from '#server/core/session.ts'
 import { type Address, addressOf, type BareJid } from '#stanzas/jid.ts'
@@ -13,6 +13,9 @@ const NOTIFICATIONS: readonly PresenceType[] = ['available', 'unavailable']
 
 /** Addresses a session may have sent directed presence to; more than anyone has rooms and conversations with strangers. */
 const MAX_DIRECTED = 5_000
+
+/** One presence becomes thousands of copies, all in one turn; what clients tell by it is a tenth of this. */
+const MAX_PRESENCE_BYTES = 16_384
 
 /** What a session's presence needs to remember; nothing for most. */
 interface Directed {
@@ -222,6 +225,15 @@ export const presence = defineModule({
         onPresence('inbound', ['probe'], ({ from, to }) => answerProbe(from, to, from)),
       ],
       hooks: [
+        guard(
+          'sent',
+          ({ stanza }) => {
+            if (stanza.size > MAX_PRESENCE_BYTES)
+              throw new StanzaError('policy-violation', { text: `presence may have ${MAX_PRESENCE_BYTES} bytes` })
+            return undefined
+          },
+          { kind: 'presence' },
+        ),
         observe('session-ended', ({ session }) => end(session, makePresence({ from: session.address, type: 'unavailable' }))),
       ],
     }
