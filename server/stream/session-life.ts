@@ -184,9 +184,12 @@ export class SessionLife {
     const { delivery, router, sessions } = this.#options
     const hadOthers = sessions.of(session.account).some((other) => other.isWilling && other.connectedAtMs <= lostAtMs)
     const marks: LogId[] = []
-    for (const { mark, data } of session.outlet.untaken())
+    const untaken = session.outlet.untaken()
+    // What is in no ledger is sent to a session without a client only beside one that has a client.
+    const alone = untaken.length - (this.streamManagement.of(session)?.outlet.sentDetached ?? 0)
+    for (const [index, { mark, data }] of untaken.entries())
       if (mark !== undefined) marks.push(mark)
-      else if (data.startsWith('<message')) router.salvage(parseStanza(data), hadOthers)
+      else if (index < alone && data.startsWith('<message')) router.salvage(parseStanza(data), hadOthers)
     delivery.leftBehind(session, marks)
   }
 

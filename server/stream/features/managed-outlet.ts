@@ -26,6 +26,7 @@ export class ManagedOutlet implements Outlet {
   /** Stanzas written before `<enabled/>`, which some clients count (COMPAT in `acknowledge`). */
   readonly #sentBefore: number
   #miscount = 0
+  #atDetach = 0
   /** What carried the session until then, and may not have got rid of everything. */
   #before: PlainOutlet | undefined
 
@@ -144,7 +145,13 @@ export class ManagedOutlet implements Outlet {
     return again.length
   }
 
+  /** How many of the last stanzas were sent while no client was connected. */
+  get sentDetached(): number {
+    return this.#sink === undefined ? this.#queue.length - this.#atDetach : 0
+  }
+
   detach(): void {
+    this.#atDetach = this.#queue.length
     this.#sink = undefined
     this.#isRequestOpen = false
   }
