@@ -7,6 +7,7 @@ import type { Accept, Connection, ConnectionHandler, TlsFacts } from '#server/st
 import type { Wire } from '#stanzas/wire.ts'
 import { refuseUpgrade, type Upgrade } from './http.ts'
 import { Outbox } from './outbox.ts'
+import { TextFrames } from './text-frames.ts'
 import { reasonOf, SocketTlsFacts } from './tls.ts'
 
 /** What WebSocket connections share. */
@@ -63,8 +64,9 @@ const offersXmpp = (request: IncomingMessage): boolean =>
   (request.headers['sec-websocket-protocol'] ?? '').split(',').some((each) => each.trim() === SUBPROTOCOL)
 
 /**
- * A connection over WebSocket. `ws` reads, answers pings and closes; what we say goes round it, as frames built by hand into the
- * same one string a turn that TCP has: a server's text frame is two to ten bytes of head and then the payload as it is.
+ * A connection over WebSocket. `ws` upgrades, answers pings, puts fragments together, closes, and judges mistakes; whole text frames go round it in both
+ * directions (docs/decisions/0007-websocket-frames.md): a server's is two to ten bytes of head and then the payload as it is, in the same one
+ * string a turn that TCP has.
  */
 class WebSocketConnection implements Connection {
   readonly remoteAddress: string
@@ -79,8 +81,9 @@ class WebSocketConnection implements Connection {
   #handler: ConnectionHandler | undefined
   #grace: Timer | undefined
   #reason: string | undefined
+  #isBroken = false
 
-  constructor(webSocket: WebSocket, socket: Socket, remoteAddress: string, { clock }: WebSocketOptions) {
+  constructor(webSocket: WebSocket, socket: Socket, remoteAddress: string, { clock, maxFrameBytes }: WebSocketOptions) {
     this.remoteAddress = remoteAddress
     this.tls = socket instanceof TLSSocket ? new SocketTlsFacts(socket) : undefined
     this.isPrivate = this.tls !== undefined || isLoopback(socket.localAddress)
@@ -88,6 +91,23 @@ class WebSocketConnection implements Connection {
     this.#socket = socket
     this.#outbox = new Outbox(socket)
     this.#clock = clock
+    this.#readAhead(maxFrameBytes)
+  }
+
+  /** Puts our reader of whole text frames before the library's, which is given all others. */
+  #readAhead(maxFrameBytes: number): void {
+    const [theirs] = this.#socket.listeners('data')
+    if (theirs === undefined) throw new Error('ws does not read from its socket')
+    const frames = new TextFrames(maxFrameBytes, {
+      onText: (payload) => {
+        if (this.#isOpen()) this.#handler?.onData(payload)
+      },
+      passOn: (bytes) => {
+        // After a mistake the library says why and reads no more.
+        if (!this.#isBroken) theirs.call(this.#socket, bytes)
+      },
+    })
+    this.#socket.removeAllListeners('data').on('data', (chunk: Buffer) => frames.read(chunk))
   }
 
   get queuedBytes(): number {
@@ -105,6 +125,7 @@ class WebSocketConnection implements Connection {
         else this.#handler?.onData(data)
       })
       .on('error', (error) => {
+        this.#isBroken = true
         this.#reason ??= reasonOf(error)
       })
       .on('close', (code) => {
