@@ -29,11 +29,14 @@ export interface Overrides {
 /** What is wrong with the text itself, before anyone asks what it means. */
 export interface SyntaxProblem extends Place {
   readonly reason: string
+  readonly fix: string
 }
+
+const WRITE_YAML = 'Write YAML: one `key: value` a line, sections indented by spaces.'
 
 const emptySection = (file: string): WrittenSection => ({ kind: 'section', file, place: undefined, entries: new Map() })
 
-/** Reads YAML into sections and values that know where they stand; or everything that is wrong with it as YAML. */
+/** Reads YAML into sections and values that know where they stand; or says what is wrong with it as YAML. */
 export const readYaml = (file: string, source: string): WrittenSection | readonly SyntaxProblem[] => {
   const lines = new LineCounter()
   const document = parseDocument(source, { lineCounter: lines, prettyErrors: false, version: '1.2' })
@@ -41,17 +44,25 @@ export const readYaml = (file: string, source: string): WrittenSection | readonl
     const { line, col } = lines.linePos(offset)
     return { line, column: col }
   }
-  if (document.errors.length > 0)
-    return document.errors.map(({ pos, code, message }) => ({
-      ...placeOf(pos[0]),
-      reason: code === 'DUPLICATE_KEY' ? 'this key is written twice' : message.replace(/\s+/g, ' '),
-    }))
+  if (document.errors.length > 0) {
+    const twice = document.errors.filter(({ code }) => code === 'DUPLICATE_KEY')
+    // What follows the first mistake is mostly its consequence.
+    const first = document.errors.filter(({ code }) => code !== 'DUPLICATE_KEY').slice(0, 1)
+    return [
+      ...twice.map(({ pos: [at] }) => ({
+        ...placeOf(at),
+        reason: `${/^[\w-]+/.exec(source.slice(at))?.[0] ?? 'this key'} is written twice`,
+        fix: 'Remove one of the two.',
+      })),
+      ...first.map(({ pos: [at], message }) => ({ ...placeOf(at), reason: message.replace(/\s+/g, ' '), fix: WRITE_YAML })),
+    ]
+  }
   const root = document.contents
   if (root === null || (isScalar(root) && root.value === null)) return emptySection(file)
   const written = convert(root, file, document, placeOf)
   return written.kind === 'section'
     ? written
-    : [{ ...placeOf(root.range?.[0] ?? 0), reason: 'the file is not a list of keys and values' }]
+    : [{ ...placeOf(root.range?.[0] ?? 0), reason: 'the file is not a list of keys and values', fix: WRITE_YAML }]
 }
 
 const convert = (node: Node, file: string, document: Document, placeOf: (offset: number) => Place): Written => {

@@ -144,9 +144,11 @@ describe('a wrong configuration', () => {
       'waxwing.yaml:2:16: tls.certificate: a certificate needs its key. Write the path of the private key as tls.key.',
     ],
     ['listen: { c2s: 5, tls: 5 }\n', 'waxwing.yaml:1:24: listen.tls: port 5 is listen.c2s already. Write another port.'],
+    ['domain: a\ndomain: b\n', 'waxwing.yaml:2:1: domain is written twice. Remove one of the two.'],
+    ['listen: { tsl: 5 }\n', 'waxwing.yaml:1:11: listen.tsl: there is no such key. Did you mean tls?'],
     [
-      'domain: a\ndomain: b\n',
-      'waxwing.yaml:2:1: this key is written twice. Write YAML: one `key: value` a line, sections indented by spaces.',
+      'domain: example.org\n  listen: {\n',
+      'waxwing.yaml:1:9: Nested mappings are not allowed in compact mappings. Write YAML: one `key: value` a line, sections indented by spaces.',
     ],
     [
       '- a\n',

@@ -107,15 +107,7 @@ const readFile = (file: string, problems: Problem[]): WrittenSection | undefined
   }
   const read = readYaml(file, source)
   if ('kind' in read) return read
-  for (const { reason, line, column } of read)
-    problems.push({
-      file,
-      line,
-      column,
-      path: '',
-      reason,
-      fix: 'Write YAML: one `key: value` a line, sections indented by spaces.',
-    })
+  for (const problem of read) problems.push({ file, path: '', ...problem })
   return undefined
 }
 
@@ -217,15 +209,19 @@ const suggestion = (key: string, known: readonly string[]): string => {
   return `Remove it, or write one of ${known.join(', ')}.`
 }
 
-/** How many letters must be added, removed or changed (Levenshtein). */
+/** How many letters must be added, removed, changed or swapped with their neighbour (optimal string alignment). */
 const editDistance = (from: string, to: string): number => {
-  let row = Array.from({ length: to.length + 1 }, (_, index) => index)
+  let before: readonly number[] = []
+  let row: readonly number[] = Array.from({ length: to.length + 1 }, (_, index) => index)
   for (const [i, letter] of [...from].entries()) {
     const next = [i + 1]
     for (let j = 1; j <= to.length; j++) {
       const change = (row[j - 1] ?? 0) + (to[j - 1] === letter ? 0 : 1)
-      next.push(Math.min(change, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1))
+      const isSwapped = letter === to[j - 2] && from[i - 1] === to[j - 1]
+      const swap = isSwapped ? (before[j - 2] ?? 0) + 1 : Number.POSITIVE_INFINITY
+      next.push(Math.min(change, swap, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1))
     }
+    before = row
     row = next
   }
   return row[to.length] ?? 0

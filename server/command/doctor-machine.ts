@@ -59,12 +59,12 @@ export const examineStorage = (folder: string): readonly Finding[] => {
   const { bavail, bsize } = statfsSync(place)
   const free = bavail * bsize
   const findings: Finding[] = []
-  const room = `${folder} is writable, with ${Math.floor(free / MEBIBYTE)} MiB free`
-  if (free >= LITTLE_SPACE_BYTES) findings.push({ kind: 'good', what: room })
+  const freeMiB = Math.floor(free / MEBIBYTE)
+  if (free >= LITTLE_SPACE_BYTES) findings.push({ kind: 'good', what: `${folder} is writable, with ${freeMiB} MiB free` })
   else
     findings.push({
       kind: free < NO_SPACE_BYTES ? 'bad' : 'doubtful',
-      what: room,
+      what: `${folder} is writable, but its disk has only ${freeMiB} MiB free`,
       fix: 'Free space on that disk, or shorten `ledger.retention`.',
     })
   if (place === folder && (statSync(folder).mode & 0o007) !== 0)

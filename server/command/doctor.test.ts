@@ -1,4 +1,5 @@
 import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { createServer as createHttpServer } from 'node:http'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -9,6 +10,7 @@ import { examineCertificate } from './doctor-certificate.ts'
 import { examineDns, type Resolver } from './doctor-dns.ts'
 import { examineClock, examineFileLimit, examineNode, examineStorage } from './doctor-machine.ts'
 import { examinePorts } from './doctor-ports.ts'
+import { examineServer } from './doctor-server.ts'
 import type { Finding } from './finding.ts'
 
 const DAY_MS = 86_400_000
@@ -203,5 +205,36 @@ describe('the machine', () => {
       'good: the process may open 1048576 files',
     ])
     expect(examineFileLimit('')).toEqual([])
+  })
+})
+
+describe('the server', () => {
+  const answering = (status: number, text: string): Promise<number> =>
+    new Promise((resolve) => {
+      const server = createHttpServer((_request, response) => response.writeHead(status, { Connection: 'close' }).end(text))
+      closers.push(() => new Promise((closed) => server.close(() => closed())))
+      server.listen(0, '127.0.0.1', () => {
+        const at = server.address()
+        resolve(typeof at === 'object' && at !== null ? at.port : 0)
+      })
+    })
+  const findings = async (port: number) => short(await examineServer(config({ listen: { ...OFF, admin: port } })))
+
+  test('runs and can write, or says why it cannot', async () => {
+    expect(await findings(await answering(200, 'ready\n'))).toEqual(['good: the server runs, and its store can write'])
+    expect(await findings(await answering(503, 'the store cannot write: the disk is full\n'))).toEqual([
+      'bad: the server runs, but the store cannot write: the disk is full',
+    ])
+  })
+
+  test('is not the program that has taken its port', async () => {
+    expect(await findings(await answering(200, '<html>'))).toEqual([])
+  })
+
+  test('may well not run', async () => {
+    const port = await answering(200, '')
+    await closers.pop()?.()
+    expect(await findings(port)).toEqual(['good: the server does not run now; start it with: waxwing serve'])
+    expect(await findings(0)).toEqual([])
   })
 })

@@ -1,4 +1,5 @@
 import { promises as dns } from 'node:dns'
+import { resolve } from 'node:path'
 import { systemClock } from '#server/base/clock.ts'
 import type { Config } from '#server/base/config.ts'
 import { type ConfigurationOptions, configurationFile, dataOverride, readConfiguration } from './configuration.ts'
@@ -6,6 +7,7 @@ import { examineCertificate } from './doctor-certificate.ts'
 import { examineDns, type Resolver } from './doctor-dns.ts'
 import { examineClock, examineFileLimit, examineNode, examineStorage } from './doctor-machine.ts'
 import { examinePorts } from './doctor-ports.ts'
+import { examineServer } from './doctor-server.ts'
 import type { Finding } from './finding.ts'
 import type { ServerSeam } from './server-seam.ts'
 import type { Terminal } from './terminal.ts'
@@ -15,6 +17,8 @@ const MARKS = { good: 'ok  ', doubtful: 'warn', bad: 'FAIL' } as const
 /** Examines everything outside of the program that a server depends on, and says what to do about it; exits with 1 when something is bad. */
 export const doctor = async (terminal: Terminal, server: ServerSeam, options: ConfigurationOptions): Promise<void> => {
   const config = readConfiguration(configurationFile(options), server.modules, dataOverride(options))
+  const file = configurationFile(options)
+  terminal.out(file === undefined ? 'No configuration file: everything has its default.' : `Configuration: ${resolve(file)}`)
   const findings = await examine(config)
   for (const finding of findings) {
     terminal.out(`${MARKS[finding.kind]}  ${finding.what}`)
@@ -46,6 +50,7 @@ const examine = async (config: Config): Promise<readonly Finding[]> => {
     ...examineStorage(config.data),
     ...examineFileLimit(),
     ...examineCertificate(config, nowMs),
+    ...(await examineServer(config)),
     ...(await examinePorts(config)),
     ...(await examineDns(config, systemResolver())),
   ]
