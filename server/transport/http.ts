@@ -20,6 +20,8 @@ export interface HttpOptions {
 
 /** A request's head is small; who sends it drop by drop is cut. */
 const HEAD_TIMEOUT_MS = 10_000
+/** How often Node looks who is over these times; its own half minute would make 40 s of the 10 s. */
+const TIMEOUT_CHECK_MS = 2_000
 /** A large upload over a slow line still fits. */
 const REQUEST_TIMEOUT_MS = 1_800_000
 /** Nothing in either direction for so long: cut. */
@@ -61,6 +63,7 @@ export class HttpServer {
       headersTimeout: HEAD_TIMEOUT_MS,
       requestTimeout: REQUEST_TIMEOUT_MS,
       keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
+      connectionsCheckingInterval: TIMEOUT_CHECK_MS,
     })
     this.#server.timeout = SILENCE_TIMEOUT_MS
     this.#server.on('request', (request, response) => {
