@@ -41,7 +41,10 @@ export class StanzaError extends Error {
   /** An application-specific condition (RFC 6120 §8.3.4). */
   readonly extra: Element | undefined
 
-  constructor(condition: StanzaErrorCondition, options: { readonly type?: StanzaErrorType; readonly text?: string; readonly extra?: Element } = {}) {
+  constructor(
+    condition: StanzaErrorCondition,
+    options: { readonly type?: StanzaErrorType; readonly text?: string; readonly extra?: Element } = {},
+  ) {
     super(condition)
     this.condition = condition
     this.type = options.type ?? CONDITIONS[condition][0]

@@ -79,7 +79,7 @@ const serve = async (carrier: Carrier): Promise<number> => {
       reusePort: false,
     },
   )
-  return listeners.ports['bench'] ?? 0
+  return listeners.ports.bench ?? 0
 }
 
 const runServer = async (carrier: Carrier): Promise<void> => {

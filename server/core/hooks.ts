@@ -200,7 +200,9 @@ export class Hooks {
   /** Tells everyone who observes this fact, and resolves when they have dealt with it; failures are logged. */
   async announce<F extends Fact>(fact: F, what: Facts[F]): Promise<void> {
     const steps = this.#facts.get(fact) ?? []
-    const outcomes = await Promise.allSettled(steps.map(async (step) => (step.run as (what: Facts[F]) => void | Promise<void>)(what)))
+    const outcomes = await Promise.allSettled(
+      steps.map(async (step) => (step.run as (what: Facts[F]) => void | Promise<void>)(what)),
+    )
     outcomes.forEach((outcome, i) => {
       if (outcome.status === 'rejected') this.#onFailure(steps[i]?.module ?? '', fact, outcome.reason)
     })

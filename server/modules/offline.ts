@@ -1,5 +1,5 @@
-import { defineModule } from '#server/core/module.ts'
 import { observe } from '#server/core/hooks.ts'
+import { defineModule } from '#server/core/module.ts'
 
 /** Hands an account's undelivered messages to a session that becomes available; the ledger holds them (core/delivery.ts sends them). */
 export const offline = defineModule({

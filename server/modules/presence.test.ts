@@ -303,7 +303,7 @@ conversation(
       await back.sends(xml`<presence type="probe" to="${to}"/>`)
       const [bare] = to.split('/')
       const left = await back.collects()
-      expect(left.every(({ attrs }) => attrs['type'] === 'unsubscribed' && attrs['from'] === bare)).toBe(true)
+      expect(left.every(({ attrs }) => attrs.type === 'unsubscribed' && attrs.from === bare)).toBe(true)
     }
     await juliet.receivesNothing()
   },

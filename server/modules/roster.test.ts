@@ -26,7 +26,7 @@ const no = (actor: Actor, condition: Parameters<typeof refusal>[0], id: string):
 const fetches = async (actor: Actor): Promise<string> => {
   await actor.sends(get('fetch'))
   const query = (await actor.next()).getChild('query', NS)
-  return query?.attrs['ver'] ?? ''
+  return query?.attrs.ver ?? ''
 }
 const stored = ({ driver }: Scene): Promise<Contact | undefined> =>
   driver.documents<Contact>('roster/contacts').get(JULIET, romeo)
@@ -109,9 +109,9 @@ conversation('RFC 6121 §2.1.6: a client’s answers to pushes cause nothing', {
   await fetches(juliet)
   await juliet.sends(set('r12', xml`<item jid="${romeo}"/>`))
   const [pushed] = await juliet.collects()
-  await juliet.sends(xml`<iq type="result" id="${pushed?.attrs['id']}"/>`)
+  await juliet.sends(xml`<iq type="result" id="${pushed?.attrs.id}"/>`)
   await juliet.sends(
-    xml`<iq type="error" id="${pushed?.attrs['id']}"><error type="cancel"><service-unavailable xmlns="urn:ietf:params:xml:ns:xmpp-stanzas"/></error></iq>`,
+    xml`<iq type="error" id="${pushed?.attrs.id}"><error type="cancel"><service-unavailable xmlns="urn:ietf:params:xml:ns:xmpp-stanzas"/></error></iq>`,
   )
   await juliet.receivesNothing()
 })
@@ -275,7 +275,7 @@ conversation(
       push(back, xml`<item jid="mercutio@verona.example" subscription="none"/>`),
       push(back, xml`<item jid="${romeo}" name="Romeo" subscription="none"/>`),
     )
-    expect(last?.getChild('query', NS)?.attrs['ver']).toBe(newest)
+    expect(last?.getChild('query', NS)?.attrs.ver).toBe(newest)
     await back.sends(get('r31', newest))
     await back.receives(done(back, 'r31'))
     await back.receivesNothing()
@@ -338,7 +338,7 @@ conversation(
     await settle()
     const seen = await Promise.all(
       [balcony, chamber].map(async (device) =>
-        (await device.collects()).flatMap((each) => each.getChild('query', NS)?.getChild('item')?.attrs['name'] ?? []),
+        (await device.collects()).flatMap((each) => each.getChild('query', NS)?.getChild('item')?.attrs.name ?? []),
       ),
     )
     expect(seen[0]).toHaveLength(20)

@@ -96,7 +96,7 @@ export const roster = defineModule({
 
     const answerGet = ({ payload, session }: IqRequest, now: Roster): Element | undefined => {
       if (session !== undefined) stateOf(session).isInterested = true
-      const known = knownVersion(payload.attrs['ver'], now)
+      const known = knownVersion(payload.attrs.ver, now)
       if (known === undefined || session === undefined) return wholeRoster(now)
       // RFC 6121 §2.6.3: an empty result first, then each change as a push.
       if (known < now.version) session.whenHandled(() => pushSince(session, known))

@@ -566,7 +566,7 @@ for (const [type, row] of Object.entries(INBOUND) as [SubscriptionStanza, string
       await romeo.sends(sub(type, JULIET))
       const stanzas = await juliet.collects()
       const after = nameOf(await kept(scene, JULIET, ROMEO)) ?? ''
-      const isDelivered = stanzas.some((stanza) => stanza.name === 'presence' && stanza.attrs['type'] === type)
+      const isDelivered = stanzas.some((stanza) => stanza.name === 'presence' && stanza.attrs.type === type)
       expect(isDelivered ? after : `(${after})`).toBe(cell)
       expect(wasPushed(stanzas)).toBe(changesItem(before, after))
     })

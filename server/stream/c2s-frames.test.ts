@@ -81,6 +81,6 @@ conversation(
     await juliet.receivesNothing()
     driver.release()
     await ends(juliet)
-    expect((await romeo.collects()).map(({ attrs }) => attrs['id'])).toEqual(['m1'])
+    expect((await romeo.collects()).map(({ attrs }) => attrs.id)).toEqual(['m1'])
   },
 )

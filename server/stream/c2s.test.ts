@@ -35,7 +35,7 @@ conversation(
       const actor = await visit()
       await actor.sends(streamHeader())
       expect(actor.header?.attrs).toEqual({ from: 'verona.example', id: expect.any(String), version: '1.0', 'xml:lang': 'en' })
-      ids.add(actor.header?.attrs['id'] ?? '')
+      ids.add(actor.header?.attrs.id ?? '')
     }
     expect(ids.size).toBe(3)
   },
@@ -44,7 +44,7 @@ conversation(
 conversation('RFC 6120 §4.7.2: a client that says who it is finds its bare JID in the response', streams, async ({ visit }) => {
   const actor = await visit()
   await actor.sends(streamHeader("to='verona.example' from='Juliet@verona.example/balcony' version='1.0'"))
-  expect(actor.header?.attrs['to']).toBe('juliet@verona.example')
+  expect(actor.header?.attrs.to).toBe('juliet@verona.example')
 })
 
 conversation('RFC 6120 §4.7.2: the domain is compared as prepared, whatever its case', streams, async ({ visit }) => {
@@ -72,7 +72,7 @@ conversation('RFC 6120 §4.9.3.7: a header without a domain', streams, async ({ 
     const actor = await visit()
     await actor.sends(streamHeader(attributes))
     await failsWith(actor, 'improper-addressing')
-    expect(actor.header?.attrs['from']).toBe('verona.example')
+    expect(actor.header?.attrs.from).toBe('verona.example')
   }
 })
 
@@ -86,7 +86,7 @@ conversation('RFC 6120 §4.7.5: a version below 1.0 is refused, one above is ans
     const actor = await visit()
     await actor.sends(streamHeader(`to='verona.example' version='${version}'`))
     expect((await actor.next()).name, version).toBe('features')
-    expect(actor.header?.attrs['version']).toBe('1.0')
+    expect(actor.header?.attrs.version).toBe('1.0')
   }
 })
 
@@ -157,7 +157,7 @@ conversation('RFC 6120 §4.9.1.2: an error before the header is answered with a 
   const actor = await visit()
   await actor.sendsRaw('<presence/>')
   await failsWith(actor, actor.framing === 'frames' ? 'invalid-namespace' : 'bad-format')
-  if (actor.framing === 'stream') expect(actor.header?.attrs['from']).toBe('verona.example')
+  if (actor.framing === 'stream') expect(actor.header?.attrs.from).toBe('verona.example')
 })
 
 conversation('RFC 6120 §4.9.1.1: nothing is read behind what ended the stream', streams, async ({ visit, createAccount }) => {
@@ -335,7 +335,7 @@ conversation(
     driver.release()
     await juliet.receives(pong('p1', juliet))
     await ends(juliet)
-    expect((await romeo.collects()).map(({ attrs }) => attrs['id'])).toEqual(['m1', 'm2'])
+    expect((await romeo.collects()).map(({ attrs }) => attrs.id)).toEqual(['m1', 'm2'])
   },
 )
 

@@ -82,7 +82,7 @@ conversation(
     clock.advance('10s')
     expect(romeo.hasEnded).toBe(true)
     const again = await comesOnlineKeeping(comesOnline, 'romeo@verona.example/orchard')
-    expect(again.filter(({ name }) => name === 'message').map(({ attrs }) => attrs['id'])).toEqual([
+    expect(again.filter(({ name }) => name === 'message').map(({ attrs }) => attrs.id)).toEqual([
       'm0',
       'm1',
       'm2',
@@ -135,7 +135,7 @@ conversation(
     clock.advance('1s')
     expect((await juliet.collects()).length).toBeGreaterThanOrEqual(9)
     clock.advance('1s')
-    const ids = (await juliet.collects()).map(({ attrs }) => attrs['id'])
+    const ids = (await juliet.collects()).map(({ attrs }) => attrs.id)
     expect(ids.at(-1)).toBe('p39')
     await juliet.sends(ping('p40'))
     clock.advance('1s')
@@ -159,7 +159,7 @@ const unacked = (streamManagement: Overrides): Overrides => ({ streamManagement,
 const enables = async (actor: Actor): Promise<string> => {
   await actor.sends(xml`<enable xmlns="urn:xmpp:sm:3" resume="true"/>`)
   const [enabled] = await actor.receives(xml`<enabled xmlns="urn:xmpp:sm:3" resume="true" id="${any}" max="300"/>`)
-  return enabled?.attrs['id'] ?? ''
+  return enabled?.attrs.id ?? ''
 }
 
 for (const [limit, config] of [
@@ -181,7 +181,7 @@ for (const [limit, config] of [
       await juliet.sends(large('p10'))
       expect(server.sessions.count).toBe(1)
       const again = await comesOnlineKeeping(comesOnline, 'romeo@verona.example/orchard')
-      expect(again.filter(({ name }) => name === 'message').map(({ attrs }) => attrs['id'])).toEqual(['m1'])
+      expect(again.filter(({ name }) => name === 'message').map(({ attrs }) => attrs.id)).toEqual(['m1'])
     },
   )
 

@@ -20,13 +20,13 @@ export const readRosterSet = (query: Element): RosterSet => {
   const item = items[0]
   // One item and no more (§2.1.5).
   if (item === undefined || items.length > 1) throw new StanzaError('bad-request')
-  const written = item.attrs['jid']
+  const written = item.attrs.jid
   if (written === undefined) throw new StanzaError('bad-request')
   const address = parseJid(written)
   if (address === undefined) throw new StanzaError('jid-malformed')
   // §2.1.2.5: of the subscription a client may only say that it ends.
-  const isRemoval = item.attrs['subscription'] === 'remove'
-  const name = item.attrs['name']
+  const isRemoval = item.attrs.subscription === 'remove'
+  const name = item.attrs.name
   if (name !== undefined && name.length > MAX_TEXT) throw new StanzaError('not-acceptable')
   return { jid: address.bare, isRemoval, name: name === '' ? undefined : name, groups: readGroups(item) }
 }

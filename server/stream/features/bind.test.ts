@@ -60,7 +60,7 @@ conversation('RFC 6120 §7.7: the client names the resource, which is prepared (
     await actor.sends(request('b1', written))
     await actor.receives(bound('b1', `${account}/${prepared}`))
     await actor.sends(ping('p1'))
-    expect((await actor.next()).attrs['type']).toBe('result')
+    expect((await actor.next()).attrs.type).toBe('result')
   }
 })
 
@@ -83,7 +83,7 @@ conversation('RFC 6120 §7.7.2.2: who binds a resource that is bound ends its ol
   await failsWith(old, 'conflict')
   await other.receivesNothing()
   await young.sends(ping('p1'))
-  expect((await young.next()).attrs['type']).toBe('result')
+  expect((await young.next()).attrs.type).toBe('result')
   expect(scene.server.sessions.count).toBe(2)
 })
 

@@ -28,7 +28,7 @@ const bindingsOf = (features: Element): readonly string[] | undefined =>
   features
     .getChild('sasl-channel-binding', 'urn:xmpp:sasl-cb:0')
     ?.getChildren('channel-binding')
-    .map(({ attrs }) => attrs['type'] ?? '')
+    .map(({ attrs }) => attrs.type ?? '')
 
 /** Asks for TLS in the clear. */
 const asks = async ({ actor }: SocketClient): Promise<void> => {
