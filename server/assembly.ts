@@ -2,14 +2,13 @@ import { parseJid } from '#stanzas/jid.ts'
 import type { Stanza } from '#stanzas/stanza.ts'
 import { StanzaError, type StanzaErrorCondition } from '#stanzas/stanza-error.ts'
 import type { Driver } from '#storage/driver.ts'
-import { StorageError } from '#storage/storage-error.ts'
 import type { Clock } from './base/clock.ts'
 import type { CoreConfig } from './base/core-config.ts'
 import type { Logger } from './base/log.ts'
 import type { Metrics } from './base/metrics.ts'
 import { Accounts } from './core/accounts.ts'
 import { Delivery } from './core/delivery.ts'
-import { asStanzaError } from './core/failures.ts'
+import { asStanzaError, failureLog } from './core/failures.ts'
 import { Hooks } from './core/hooks.ts'
 import type { HttpRoute } from './core/http-route.ts'
 import { IqDispatch } from './core/iq.ts'
@@ -73,6 +72,7 @@ export const assemble = async (options: AssemblyOptions): Promise<Assembly> => {
   const domain = parseJid(config.domain)
   if (domain === undefined || domain.localpart !== '') throw new Error(`${config.domain} is no domain`)
 
+  const logFailure = failureLog(log, clock)
   const sessions = new Sessions()
   const accounts = new Accounts({
     storage: driver.accounts,
@@ -111,7 +111,7 @@ export const assemble = async (options: AssemblyOptions): Promise<Assembly> => {
     pendingLimit,
     delivery,
     iq,
-    onFailure: (stanza, error) => logFailure(log, stanza, error),
+    onFailure: (stanza, error) => logFailure(stanza, error),
     onRefused,
   })
 
@@ -184,12 +184,12 @@ export const assemble = async (options: AssemblyOptions): Promise<Assembly> => {
       } catch (error) {
         // One session's hook must not keep a message from the others, nor our mistake from this one.
         if (error instanceof StanzaError) return undefined
-        logFailure(log, stanza, error)
+        logFailure(stanza, error)
         return stanza
       }
     },
     onFailure(session: Session, stanza: Stanza, error: unknown) {
-      if (!(error instanceof StanzaError)) logFailure(log, stanza, error)
+      if (!(error instanceof StanzaError)) logFailure(stanza, error)
       router.refuse(session, stanza, asStanzaError(error))
     },
   }
@@ -305,12 +305,3 @@ export const assemble = async (options: AssemblyOptions): Promise<Assembly> => {
     },
   }
 }
-
-/** RFC 6120 §8.3.3.6: our fault; the log says where, and never what was said. */
-const logFailure = (log: Logger, stanza: Stanza, error: unknown): void =>
-  log.error(error instanceof StorageError ? 'storage-failed' : 'stanza-failed', {
-    kind: stanza.kind,
-    id: stanza.id,
-    payload: stanza.payloads[0]?.name,
-    error,
-  })
