@@ -50,6 +50,8 @@ interface Message {
 interface Receipt {
   readonly session: number
   readonly turn: number
+  /** When the device acknowledged it. */
+  ackedAt: number | undefined
   /** The server knows that the device has it. */
   isTaken: boolean
 }
@@ -225,6 +227,8 @@ class Device {
     this.#connection = undefined
     // What the kernel has taken counts as taken, if the server had the time to hear of it.
     if (this.#management === 'none') this.#counts()
+    // An acknowledgement that crosses the end of the stream is not heard.
+    for (const receipt of this.#counted) receipt.isTaken ||= receipt.ackedAt !== undefined && receipt.ackedAt < this.#stage.turn
   }
 
   /** What has not been taken now may never be, as far as the server knows. */
@@ -304,8 +308,8 @@ class Device {
   acknowledges(allBut: number): void {
     if (!this.#isCounting || this.#connection === undefined || this.#isLeaving) return
     const h = Math.max(this.#count - allBut, 0)
-    if (this.#counted.slice(h).some(({ isTaken }) => isTaken)) return
-    for (const receipt of this.#counted.slice(0, h)) receipt.isTaken = true
+    if (this.#counted.slice(h).some(({ ackedAt, isTaken }) => isTaken || ackedAt !== undefined)) return
+    for (const receipt of this.#counted.slice(0, h)) receipt.ackedAt ??= this.#stage.turn
     this.#write(`<a xmlns='${SM}' h='${h}'/>`)
   }
 
@@ -332,7 +336,7 @@ class Device {
     if (element.name === 'error') return
     if (element.name !== 'message' && element.name !== 'presence' && element.name !== 'iq') return
     if (element.attrs.id === 'bind') return
-    const receipt = { session: this.#session, turn: this.#stage.turn, isTaken: false }
+    const receipt = { session: this.#session, turn: this.#stage.turn, ackedAt: undefined, isTaken: false }
     if (this.#isCounting) {
       this.#count++
       this.#counted.push(receipt)
