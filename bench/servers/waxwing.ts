@@ -24,7 +24,8 @@ export const waxwing = (nodeFlags: readonly string[] = []): Launcher => ({
   suits: () => true,
   async start(setup, folder, ports): Promise<RunningServer> {
     const config = join(folder, 'bench.yaml')
-    writeFileSync(config, `ledger:\n  mode: ${setup.ledger}\n`)
+    // The kill rows store more for one absent account than a server should let strangers do.
+    writeFileSync(config, `ledger:\n  mode: ${setup.ledger}\n  maxPendingPerAccount: 1000000\n`)
     const logFile = join(folder, 'bench.log')
     const { c2s, tls, http } = ports ?? { c2s: 0, tls: 0, http: 0 }
     const child = startProcess({
