@@ -2,6 +2,7 @@ import { formatDateTime, parseDateTime } from './datetime.ts'
 import { type Element, el } from './element.ts'
 import { type Address, parseJid } from './jid.ts'
 import { NS_DELAY } from './namespaces.ts'
+import type { Payload, Stanza } from './stanza.ts'
 import { type Wire, wire } from './wire.ts'
 
 /** When a stanza was first sent, who says so and why it comes late (XEP-0203). */
@@ -18,6 +19,10 @@ export const delayElement = (from: Address | undefined, atMs: number, reason?: s
 /** The same as wire text, for what is delivered late in large numbers. */
 export const delayWire = (from: Address, atMs: number): Wire =>
   wire(`<delay xmlns='${NS_DELAY}' from='${from.wire}' stamp='${formatDateTime(atMs)}'/>`)
+
+/** Whether this payload says that the given address held the stanza up; only that address itself may say so (XEP-0203 §4). */
+export const claimsDelayBy = (payload: Payload, stanza: Stanza, by: Address): boolean =>
+  payload.ns === NS_DELAY && payload.name === 'delay' && parseJid(stanza.get(NS_DELAY, 'delay')?.attrs.from ?? '')?.jid === by.jid
 
 /** Reads a `<delay/>` (XEP-0203 §2); `undefined` when it is none or its stamp or address is malformed. */
 export const readDelay = (element: Element): Delay | undefined => {

@@ -1,6 +1,5 @@
-import { delayElement } from '#stanzas/delay.ts'
+import { claimsDelayBy, delayElement } from '#stanzas/delay.ts'
 import type { Address } from '#stanzas/jid.ts'
-import { NS_DELAY } from '#stanzas/namespaces.ts'
 import type { Payload, Stanza } from '#stanzas/stanza.ts'
 import { StanzaError } from '#stanzas/stanza-error.ts'
 import { isSpoofedStanzaId, stanzaIdWire } from '#stanzas/stanza-id.ts'
@@ -201,7 +200,7 @@ export class Delivery {
       if (!this.#isFor(session, message.to ?? session.address, entry)) return
       const by = session.address.bareAddress
       const drop = (payload: Payload, stanza: Stanza): boolean =>
-        isOwnDelay(payload, stanza, this.#domain) || isSpoofedStanzaId(payload, stanza, by)
+        claimsDelayBy(payload, stanza, this.#domain) || isSpoofedStanzaId(payload, stanza, by)
       const isLate = !session.isNew || entry.id <= session.since
       // XEP-0203 §4: the time it came to the server, said by the server, once.
       const copy = message.restamp(isLate ? { drop, append: delayElement(this.#domain, entry.atMs) } : { drop })
@@ -223,6 +222,3 @@ export class Delivery {
     return isPending && (addressee === undefined || (!addressee.isWilling && atMs < addressee.connectedAtMs))
   }
 }
-
-const isOwnDelay = (payload: Payload, stanza: Stanza, domain: Address): boolean =>
-  payload.ns === NS_DELAY && stanza.get(NS_DELAY, payload.name)?.attrs.from === domain.jid

@@ -8,9 +8,9 @@ export interface HttpRequest {
   readonly query: URLSearchParams
   /** By lower-case name. */
   readonly headers: Readonly<Record<string, string | readonly string[] | undefined>>
-  /** The peer's IP address, after a PROXY header. */
+  /** The IP address of whoever asks: after a PROXY header, or by the word of a reverse proxy on this machine. */
   readonly remoteAddress: string
-  /** Whether TLS protects this hop. */
+  /** Whether nobody can read this hop: TLS, or this machine's loopback. */
   readonly secure: boolean
   /** The whole body; answers 413 by itself when it is larger than the route's `maxBodyBytes`. */
   body(): Promise<Buffer>

@@ -1,3 +1,4 @@
+import { claimsDelayBy } from '#stanzas/delay.ts'
 import type { Address, BareJid } from '#stanzas/jid.ts'
 import { iq, stanza as makeStanza, type Payload, type Stanza } from '#stanzas/stanza.ts'
 import { StanzaError, type StanzaErrorCondition } from '#stanzas/stanza-error.ts'
@@ -206,10 +207,12 @@ export class Router {
     this.#bounce(stanza, new StanzaError('resource-constraint'))
   }
 
-  /** XEP-0359 §3: what claims to be an id of the recipient's or the sender's account was not put there by it. */
+  /** XEP-0359 §3, XEP-0203 §4: what claims to be an id by the recipient's or the sender's account, or a delay by this server, was put there by somebody else. */
   #clean({ stanza, to, from }: Passage): Stanza {
     const isSpoofed = (payload: Payload): boolean =>
-      isSpoofedStanzaId(payload, stanza, to.bareAddress) || isSpoofedStanzaId(payload, stanza, from.bareAddress)
+      isSpoofedStanzaId(payload, stanza, to.bareAddress) ||
+      isSpoofedStanzaId(payload, stanza, from.bareAddress) ||
+      claimsDelayBy(payload, stanza, this.#domain)
     return stanza.payloads.some(isSpoofed) ? stanza.restamp({ drop: isSpoofed }) : stanza
   }
 

@@ -4,6 +4,7 @@ import { pipeline } from 'node:stream/promises'
 import { TLSSocket } from 'node:tls'
 import type { Logger } from '#server/base/log.ts'
 import type { HttpRequest, HttpResponse, HttpRoute } from '#server/core/http-route.ts'
+import { askerAddress, isLoopback } from './forwarded.ts'
 
 /** Takes over a connection whose request asks for another protocol, as WebSocket does. */
 export type Upgrade = (request: IncomingMessage, socket: Socket, head: Buffer, remoteAddress: string) => void
@@ -121,8 +122,8 @@ export class HttpServer {
     const allow = allowedMethods(found.methods)
     if (method === 'OPTIONS') return answerOptions(response, allow, hasCors)
     if (route === undefined) return refuse(response, 405, { Allow: allow })
-    const remoteAddress = this.#addresses.get(request.socket) ?? ''
-    const asked = new IncomingRequest(request, url, decodeURIComponent(found.rest), remoteAddress, route.maxBodyBytes ?? 0)
+    const hop = this.#addresses.get(request.socket) ?? ''
+    const asked = new IncomingRequest(request, url, decodeURIComponent(found.rest), hop, route.maxBodyBytes ?? 0)
     try {
       asked.checkLength()
       await route.handle(asked, new OutgoingResponse(response))
@@ -145,7 +146,7 @@ export class HttpServer {
     if (!(socket instanceof Socket)) return
     const upgrade = this.#upgrades.get(urlOf(request)?.pathname ?? '')
     if (upgrade === undefined) refuseUpgrade(socket, '404 Not Found')
-    else upgrade(request, socket, head, this.#addresses.get(socket) ?? '')
+    else upgrade(request, socket, head, askerAddress(this.#addresses.get(socket) ?? '', request.headers))
   }
 }
 
@@ -204,7 +205,7 @@ class IncomingRequest implements HttpRequest {
     request: IncomingMessage,
     url: { readonly pathname: string; readonly query: string },
     rest: string,
-    remoteAddress: string,
+    hop: string,
     maxBytes: number,
   ) {
     this.method = request.method ?? ''
@@ -212,8 +213,8 @@ class IncomingRequest implements HttpRequest {
     this.rest = rest
     this.query = new URLSearchParams(url.query)
     this.headers = request.headers
-    this.remoteAddress = remoteAddress
-    this.secure = request.socket instanceof TLSSocket
+    this.remoteAddress = askerAddress(hop, request.headers)
+    this.secure = request.socket instanceof TLSSocket || isLoopback(hop)
     this.#request = request
     this.#maxBytes = maxBytes
   }

@@ -5,6 +5,7 @@ import type { Logger } from '#server/base/log.ts'
 import type { Counter, Metrics } from '#server/base/metrics.ts'
 import type { Accept } from '#server/stream/connection.ts'
 import { Admission, type ConnectionLimits } from './admission.ts'
+import { isLoopback } from './forwarded.ts'
 import { normalAddress, readProxyHeader } from './proxy-protocol.ts'
 import { TcpConnection, type TcpOptions } from './tcp.ts'
 import { type CertificateSource, type HandshakeOptions, handshake, reasonOf, secure } from './tls.ts'
@@ -268,6 +269,8 @@ class Listener {
 
   /** An address's own limit can only be asked for once a PROXY header has told the address. */
   #takePlace(socket: PlacedSocket, remoteAddress: string): boolean {
+    // A reverse proxy on this machine brings everybody's connections.
+    if (this.#listener.service.kind === 'http' && isLoopback(remoteAddress)) return true
     socket[place] = this.#admission.enterAddress(remoteAddress)
     if (socket[place] !== undefined) return true
     this.#refuse(socket, 'too many connections of one address', remoteAddress)

@@ -5,6 +5,7 @@ import { WebSocket, WebSocketServer } from 'ws'
 import type { Clock, Timer } from '#server/base/clock.ts'
 import type { Accept, Connection, ConnectionHandler, TlsFacts } from '#server/stream/connection.ts'
 import type { Wire } from '#stanzas/wire.ts'
+import { isLoopback } from './forwarded.ts'
 import { refuseUpgrade, type Upgrade } from './http.ts'
 import { Outbox } from './outbox.ts'
 import { TextFrames } from './text-frames.ts'
@@ -56,9 +57,6 @@ export const xmppOverWebSocket = (options: WebSocketOptions): Upgrade => {
     })
   }
 }
-
-/** What is sent to an address of the loopback stays on this machine: browsers through a TLS proxy, and tests. */
-const isLoopback = (address: string | undefined): boolean => address !== undefined && /^(::ffff:)?127\.|^::1$/.test(address)
 
 const offersXmpp = (request: IncomingMessage): boolean =>
   (request.headers['sec-websocket-protocol'] ?? '').split(',').some((each) => each.trim() === SUBPROTOCOL)
