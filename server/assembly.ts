@@ -17,6 +17,7 @@ import { LoginThrottle } from './core/login-throttle.ts'
 import type { HostFacts, Module, NonzaRegistration, VisitorIqRegistration } from './core/module.ts'
 import { hooksOf, inStartOrder, registryOf, startModules } from './core/modules.ts'
 import { PendingLimit } from './core/pending-limit.ts'
+import { Resends } from './core/resends.ts'
 import { RetentionSweep } from './core/retention.ts'
 import { Router } from './core/router.ts'
 import type { Session, SessionHost } from './core/session.ts'
@@ -109,6 +110,7 @@ export const assemble = async (options: AssemblyOptions): Promise<Assembly> => {
     hooks,
     ledger,
     pendingLimit,
+    resends: new Resends(ledger, clock),
     delivery,
     iq,
     onFailure: (stanza, error) => logFailure(stanza, error),

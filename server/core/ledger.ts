@@ -124,6 +124,12 @@ export class Ledger {
     return this.#log.range(account, { after, limit })
   }
 
+  /** The latest messages between an account and a contact that the account sent, newest first. */
+  async sentTo(account: BareJid, contact: BareJid, limit: number): Promise<readonly LogEntry[]> {
+    const entries = await this.#log.range(account, { peer: contact, backwards: true, limit })
+    return entries.filter(({ direction }) => direction === 'out')
+  }
+
   countPending(account: BareJid): Promise<number> {
     return this.#log.countPending(account)
   }

@@ -11,6 +11,7 @@ import type { IqDispatch } from './iq.ts'
 import type { Ledger } from './ledger.ts'
 import type { PresenceRegistration, PresenceType } from './module.ts'
 import type { PendingLimit } from './pending-limit.ts'
+import type { Resends } from './resends.ts'
 import type { Session } from './session.ts'
 import type { Sessions } from './sessions.ts'
 import { isStorable } from './storable.ts'
@@ -39,6 +40,7 @@ export class Router {
   readonly #hooks: Hooks
   readonly #ledger: Ledger
   readonly #pendingLimit: PendingLimit
+  readonly #resends: Resends
   readonly #delivery: Delivery
   readonly #iq: IqDispatch
   readonly #presence = new Map<string, PresenceRegistration['handle']>()
@@ -52,6 +54,7 @@ export class Router {
     readonly hooks: Hooks
     readonly ledger: Ledger
     readonly pendingLimit: PendingLimit
+    readonly resends: Resends
     readonly delivery: Delivery
     readonly iq: IqDispatch
     readonly onFailure: (stanza: Stanza, error: unknown) => void
@@ -63,6 +66,7 @@ export class Router {
     this.#hooks = parts.hooks
     this.#ledger = parts.ledger
     this.#pendingLimit = parts.pendingLimit
+    this.#resends = parts.resends
     this.#delivery = parts.delivery
     this.#iq = parts.iq
     this.#onFailure = parts.onFailure
@@ -156,6 +160,13 @@ export class Router {
   }
 
   #accept(passage: Passage, keep: boolean): Settled | Promise<Settled> {
+    const { session, stanza, to } = passage
+    if (!keep || session?.mayResend !== true) return this.#take(passage, keep)
+    // DESIGN P2: what the ledger has is acknowledged, and neither stored nor delivered twice.
+    return this.#resends.has(session, stanza, to).then((isThere) => (isThere ? undefined : this.#take(passage, keep)))
+  }
+
+  #take(passage: Passage, keep: boolean): Settled | Promise<Settled> {
     if (keep && this.#ledger.mode === 'durable') return this.#store(passage)
     const waiting = passage.session?.drained()
     if (waiting !== undefined) return waiting.then(() => this.#arrive(passage, keep))

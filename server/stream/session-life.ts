@@ -11,7 +11,7 @@ import { parseStanza } from '#stanzas/stanza.ts'
 import { StanzaError } from '#stanzas/stanza-error.ts'
 import type { LogId } from '#storage/shapes.ts'
 import type { C2sStream } from './c2s.ts'
-import { StreamManagement } from './features/stream-management.ts'
+import { RESUME_FAILED, StreamManagement } from './features/stream-management.ts'
 import { type OutletLimits, PlainOutlet } from './outlet.ts'
 import type { StreamErrorCondition } from './stream-error.ts'
 
@@ -99,6 +99,7 @@ export class SessionLife {
       () => this.#hasRoom(session),
     )
     const session: Session = new Session(address, outlet, host, clock.nowMs())
+    session.mayResend = stream.notes.has(RESUME_FAILED)
     this.#streams.set(session, stream)
     delivery.hold(session)
     sessions.add(session)

@@ -286,3 +286,33 @@ conversation('XEP-0198 §4: who acknowledges nothing new is not asked again at o
   await juliet.sends(says('m2'))
   await phone.receives(heard('m2', juliet), asked)
 })
+
+conversation(
+  'DESIGN P2: what was stored and is sent again after a failed resume is acknowledged, and delivered once',
+  { modules },
+  async (scene) => {
+    const { comesOnline } = scene
+    const phone = await comesOnline(`${romeo}/phone`)
+    const juliet = await comesOnline('juliet@verona.example/balcony')
+    await enables(juliet)
+    await juliet.sends(says('m1') + says('m2'))
+    await phone.receives(heard('m1', juliet), heard('m2', juliet))
+    await juliet.vanishes()
+    const back = await resumes(scene, juliet.jid, 'lost-with-the-server', 0)
+    await back.receives(`<failed xmlns="${sm}"><item-not-found xmlns="urn:ietf:params:xml:ns:xmpp-stanzas"/></failed>`)
+    await back.binds('window')
+    await back.sends(`<enable xmlns="${sm}"/>`)
+    await back.receives(`<enabled xmlns="${sm}"/>`)
+    const otherWords = xml`<message type="chat" to="${romeo}" id="m2"><body>other words</body></message>`
+    await back.sends(says('m2') + says('m3') + otherWords + asked)
+    await back.receives(acks(3))
+    await phone.receives(
+      heard('m3', back),
+      xml`<message type="chat" from="${back.jid}" to="${romeo}" id="m2"><body>other words</body><stanza-id xmlns="urn:xmpp:sid:0" by="${romeo}" id="${any}"/></message>`,
+    )
+    await phone.receivesNothing()
+    scene.clock.advance('2m')
+    await back.sends(says('m2'))
+    await phone.receives(heard('m2', back))
+  },
+)

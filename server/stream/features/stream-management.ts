@@ -201,6 +201,7 @@ export class StreamManagement implements StreamFeature {
   /** XEP-0198 §5: with the last count, if the session was this account's; binding goes on afterwards. */
   #refuseResume(stream: C2sStream, token: string): void | Promise<void> {
     this.counts.refused++
+    stream.notes.set(RESUME_FAILED, true)
     const gone = this.#gone.get(token)
     if (gone === undefined || gone.account !== stream.account) return stream.send(failed('item-not-found'))
     const { session } = gone
@@ -208,6 +209,9 @@ export class StreamManagement implements StreamFeature {
     return new Promise<void>((resolve) => session.whenHandled(resolve)).then(() => stream.send(failed('item-not-found', gone.h)))
   }
 }
+
+/** The note on a stream whose client could not resume, and may send again what was not acknowledged. */
+export const RESUME_FAILED = 'resume-failed'
 
 /** Counts of sessions that are gone, which are kept for a while. */
 const MAX_GONE = 10_000
