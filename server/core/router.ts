@@ -180,37 +180,31 @@ export class Router {
 
   /** DESIGN P1: durable, then visible, then acknowledged. */
   #store(passage: Passage): 'stored' | undefined {
-    const { session } = passage
-    const id = this.#ledger.nextId()
-    const stanza = this.#clean(passage)
-    const entry: Passage = { ...passage, stanza }
-    if (session === undefined) {
-      this.#append(id, entry, () => undefined)
-      return undefined
-    }
-    this.#append(id, entry, () => session.settle())
-    return 'stored'
+    return this.#keep({ ...passage, stanza: this.#clean(passage) })
+  }
+
+  #keep(clean: Passage): 'stored' | undefined {
+    const { session } = clean
+    this.#append(this.#ledger.nextId(), clean, () => session?.settle())
+    return session === undefined ? undefined : 'stored'
   }
 
   #append(id: LogId, passage: Passage, settled: () => void): void {
-    const { stanza, from, to } = passage
-    this.#ledger.append(
-      id,
-      stanza,
-      from,
-      to,
-      { sender: this.#localAccount(from), recipient: to.bare, isPending: true },
-      (error) => {
-        try {
-          if (error === undefined) this.#deliver(passage, id)
-          else this.#notStored(passage, error)
-        } catch (thrown) {
-          if (thrown instanceof StanzaError) this.#bounce(stanza, thrown)
-          else this.#onFailure(stanza, thrown)
-        }
-        settled()
-      },
-    )
+    const { stanza } = passage
+    this.#record(id, passage, (error) => {
+      try {
+        if (error === undefined) this.#deliver(passage, id)
+        else this.#notStored(passage, error)
+      } catch (thrown) {
+        if (thrown instanceof StanzaError) this.#bounce(stanza, thrown)
+        else this.#onFailure(stanza, thrown)
+      }
+      settled()
+    })
+  }
+
+  #record(id: LogId, { stanza, from, to }: Passage, done: (error?: Error) => void): void {
+    this.#ledger.append(id, stanza, from, to, { sender: this.#localAccount(from), recipient: to.bare, isPending: true }, done)
   }
 
   #notStored({ stanza }: Passage, error: Error): void {
@@ -245,7 +239,7 @@ export class Router {
   /** A message that is visible before it is stored, or that is not stored at all. */
   #arrive(passage: Passage, keep: boolean): undefined | 'stored' {
     const clean = { ...passage, stanza: this.#clean(passage) }
-    const { stanza, from, to, session } = clean
+    const { stanza, to } = clean
     if (!keep) {
       const recipients = this.#delivery.recipients(stanza, to)
       // RFC 6121 §8.5.2.2.1: what may not be kept and has text is returned; a bare chat state is not worth an error.
@@ -256,16 +250,9 @@ export class Router {
     }
     if (this.#ledger.mode === 'relaxed') {
       const id = this.#ledger.nextId()
-      this.#ledger.append(
-        id,
-        stanza,
-        from,
-        to,
-        { sender: this.#localAccount(from), recipient: to.bare, isPending: true },
-        (error) => {
-          if (error !== undefined) this.#onFailure(stanza, error)
-        },
-      )
+      this.#record(id, clean, (error) => {
+        if (error !== undefined) this.#onFailure(stanza, error)
+      })
       this.#deliver(clean, id)
       return undefined
     }
@@ -277,9 +264,7 @@ export class Router {
       return undefined
     }
     // Nobody is there to take it: this is what the ledger is for, whatever its mode.
-    const id = this.#ledger.nextId()
-    this.#append(id, clean, () => session?.settle())
-    return session === undefined ? undefined : 'stored'
+    return this.#keep(clean)
   }
 
   /** A message of a session that ended, which was neither taken nor in the ledger; `hadOthers`: other resources were there for those to the bare JID. */
