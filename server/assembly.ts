@@ -143,6 +143,11 @@ export const assemble = async (options: AssemblyOptions): Promise<Assembly> => {
   for (const { module, parts } of started) {
     iq.register(module.name, parts.iq ?? [])
     router.registerPresence(module.name, parts.presence ?? [])
+    for (const service of parts.services ?? []) {
+      const dispatch = new IqDispatch(service.address, clock, onRefused)
+      dispatch.register(module.name, service.iq)
+      router.registerService(service, dispatch)
+    }
   }
   const nonzas = new Map<string, NonzaRegistration['handle']>()
   const visitorIq = new Map<string, VisitorIqRegistration['handle']>()

@@ -137,6 +137,16 @@ export interface Identity {
   readonly name?: string
 }
 
+/** A domain of its own that a module answers for, below the one that is served: rooms, nodes. */
+export interface Service {
+  readonly address: Address
+  /** Requests to it; `server` is the service itself, `account` an address at it. */
+  readonly iq: readonly IqRegistration[]
+  /** Messages and presence to it; without a handler messages are refused and presence is ignored. A thrown `StanzaError` is the answer. */
+  readonly message?: (passage: Passage) => void | Promise<void>
+  readonly presence?: (passage: Passage) => void | Promise<void>
+}
+
 /** Everything a module returns from `start`; the server wires it, and undoes it on stop. */
 export interface ModuleParts<Api> {
   readonly iq?: readonly IqRegistration[]
@@ -146,6 +156,7 @@ export interface ModuleParts<Api> {
   readonly visitorIq?: readonly VisitorIqRegistration[]
   readonly streamFeatures?: readonly StreamFeatureOffer[]
   readonly http?: readonly HttpRoute[]
+  readonly services?: readonly Service[]
   /** What modules that need this one may call. */
   readonly api?: Api
   readonly stop?: () => void | Promise<void>

@@ -9,7 +9,7 @@ import type { Delivery } from './delivery.ts'
 import type { Hooks, Passage } from './hooks.ts'
 import type { IqDispatch } from './iq.ts'
 import type { Ledger } from './ledger.ts'
-import type { PresenceRegistration, PresenceType } from './module.ts'
+import type { PresenceRegistration, PresenceType, Service } from './module.ts'
 import type { PendingLimit } from './pending-limit.ts'
 import type { Resends } from './resends.ts'
 import type { Session } from './session.ts'
@@ -17,6 +17,11 @@ import type { Sessions } from './sessions.ts'
 import { isStorable } from './storable.ts'
 
 type Settled = undefined | 'stored'
+
+interface Hosted {
+  readonly service: Service
+  readonly iq: IqDispatch
+}
 
 const PRESENCE_TYPES: ReadonlySet<string> = new Set<PresenceType>([
   'unavailable',
@@ -44,6 +49,7 @@ export class Router {
   readonly #delivery: Delivery
   readonly #iq: IqDispatch
   readonly #presence = new Map<string, PresenceRegistration['handle']>()
+  readonly #services = new Map<string, Hosted>()
   readonly #onFailure: (stanza: Stanza, error: unknown) => void
   readonly #onRefused: (condition: StanzaErrorCondition) => void
 
@@ -83,9 +89,22 @@ export class Router {
       }
   }
 
-  /** Whether the address is served here. */
+  /** Gives a domain to a service; `iq` finds the handlers of requests to it. */
+  registerService(service: Service, iq: IqDispatch): void {
+    const { domainpart } = service.address
+    if (domainpart === this.#domain.domainpart || this.#services.has(domainpart))
+      throw new Error(`two services are called ${domainpart}`)
+    this.#services.set(domainpart, { service, iq })
+  }
+
+  /** Whether the address is the server's own or an account's; those of services are not. */
   isLocal(address: Address): boolean {
     return address.domainpart === this.#domain.domainpart
+  }
+
+  /** Whether anybody here answers for the address: the server, an account, or a service. */
+  isServed(address: Address): boolean {
+    return this.isLocal(address) || this.#services.has(address.domainpart)
   }
 
   /** A stanza from a local session, `from` already stamped. `stored`: the session is settled when it is durable. */
@@ -114,7 +133,7 @@ export class Router {
       else this.#onFailure(stanza, error)
     }
     try {
-      if (!this.isLocal(to)) return
+      if (!this.isServed(to)) return
       const settled =
         stanza.kind === 'presence'
           ? this.#inboundPresence(passage)
@@ -131,8 +150,7 @@ export class Router {
 
   #message(passage: Passage): Settled | Promise<Settled> {
     const { stanza, to } = passage
-    // RFC 6121 §8.1: no way to other domains yet.
-    if (!this.isLocal(to)) throw new StanzaError('remote-server-not-found')
+    if (!this.isLocal(to)) return this.#messageAbroad(passage)
     // RFC 6120 §10.5.2: the server itself takes no messages.
     if (to.localpart === '') return this.#refuseMessage(passage)
     return then(this.#accounts.exists(to.bare), (exists) => {
@@ -151,6 +169,26 @@ export class Router {
         })
       })
     })
+  }
+
+  #messageAbroad(passage: Passage): undefined | Promise<undefined> {
+    const { stanza, to, session } = passage
+    const handle = this.#serviceOf(to).service.message
+    if (handle === undefined) return this.#refuseMessage(passage)
+    const pass = (): undefined | Promise<undefined> =>
+      then(handle(passage), () => {
+        if (session !== undefined) this.#hooks.observe(this.#hooks.chain('sent', stanza.kind), { ...passage, recipients: [] })
+        return undefined
+      })
+    const waiting = session?.drained()
+    return waiting === undefined ? pass() : waiting.then(pass)
+  }
+
+  #serviceOf(to: Address): Hosted {
+    const hosted = this.#services.get(to.domainpart)
+    // RFC 6121 §8.1: no way to other domains yet.
+    if (hosted === undefined) throw new StanzaError('remote-server-not-found')
+    return hosted
   }
 
   /** Whether a device of the account takes messages as they come. */
@@ -278,24 +316,24 @@ export class Router {
 
   #iqFrom(passage: Passage): undefined | Promise<undefined> {
     const { stanza, to } = passage
-    if (!this.isLocal(to)) throw new StanzaError('remote-server-not-found')
-    if (to.localpart === '') return this.#iqToServer(passage)
+    if (!this.isLocal(to)) return this.#answerIq(this.#serviceOf(to).iq, passage)
+    if (to.localpart === '') return this.#answerIq(this.#iq, passage)
     const chain = this.#hooks.chain('inbound', 'iq')
     return then(this.#hooks.pass(chain, passage), (passed): undefined | Promise<undefined> => {
       if (passed === undefined) return undefined
       const next = passed === stanza ? passage : { ...passage, stanza: passed }
       // RFC 6121 §8.5.2.1.3: a request to the bare JID is answered by the server on the account's behalf.
-      const answered = to.resourcepart === '' ? this.#iqToServer(next) : this.#iqToSession(next)
+      const answered = to.resourcepart === '' ? this.#answerIq(this.#iq, next) : this.#iqToSession(next)
       this.#hooks.observe(chain, next)
       return answered
     })
   }
 
-  #iqToServer({ stanza, from, to, session }: Passage): undefined | Promise<undefined> {
+  #answerIq(iq: IqDispatch, { stanza, from, to, session }: Passage): undefined | Promise<undefined> {
     const answer = (reply: Stanza | undefined): undefined => {
       if (reply !== undefined) this.#answer(reply, session)
     }
-    const reply = this.#iq.handle(stanza, from, to, session)
+    const reply = iq.handle(stanza, from, to, session)
     return reply instanceof Promise ? reply.then(answer) : answer(reply)
   }
 
@@ -323,6 +361,8 @@ export class Router {
 
   #inboundPresence(passage: Passage): undefined | Promise<undefined> {
     const { stanza, to } = passage
+    const hosted = this.#services.get(to.domainpart)
+    if (hosted !== undefined) return hosted.service.presence?.(passage)?.then(() => undefined) as undefined | Promise<undefined>
     const chain = this.#hooks.chain('inbound', 'presence')
     return then(this.#hooks.pass(chain, passage), (passed) => {
       if (passed === undefined || to.localpart === '') return undefined

@@ -160,7 +160,7 @@ export const presence = defineModule({
     }
 
     const direct = ({ stanza, to, session }: Passage): void => {
-      if (!router.isLocal(to)) throw new StanzaError('remote-server-not-found')
+      if (!router.isServed(to)) throw new StanzaError('remote-server-not-found')
       if (session !== undefined) remember(stateOf(session), stanza, to)
       router.route(stanza)
     }
@@ -218,7 +218,7 @@ export const presence = defineModule({
         }),
         onPresence('directed', NOTIFICATIONS, direct),
         onPresence('directed', ['probe', 'error'], ({ stanza, to }) => {
-          if (!router.isLocal(to)) throw new StanzaError('remote-server-not-found')
+          if (!router.isServed(to)) throw new StanzaError('remote-server-not-found')
           router.route(stanza)
         }),
         onPresence('inbound', [...NOTIFICATIONS, 'error'], inOrder),
