@@ -2,6 +2,7 @@ import type { Module } from '#server/core/module.ts'
 import { blocking } from './blocking.ts'
 import { caps } from './caps.ts'
 import { carbons } from './carbons.ts'
+import { clientCaps } from './client-caps.ts'
 import { commands } from './commands.ts'
 import { contactAddresses } from './contact-addresses.ts'
 import { csi } from './csi.ts'
@@ -40,6 +41,7 @@ export const modules: readonly Module[] = [
   hostMeta,
   disco,
   caps,
+  clientCaps,
   contactAddresses,
   lastActivity,
   commands,
