@@ -88,6 +88,8 @@ export interface LogPlace {
   readonly direction: 'in' | 'out'
   /** Whether no device of the owner has taken it yet. */
   readonly isPending: boolean
+  /** Whether it is there only to be delivered: no part of the owner's archive, and removed when its mark is taken off. */
+  readonly isTransient: boolean
 }
 
 export interface LogRecord {
@@ -95,6 +97,8 @@ export interface LogRecord {
   readonly atMs: number
   /** The whole stanza as it is to be delivered, without the stanza-id of any one place. */
   readonly stanza: Wire
+  /** Whether it is what people call a message, so that it counts as unread; receipts, markers and the like are not. */
+  readonly isText: boolean
   readonly places: readonly LogPlace[]
 }
 
@@ -106,17 +110,34 @@ export interface LogEntry {
   readonly peer: string
   readonly direction: 'in' | 'out'
   readonly isPending: boolean
+  readonly isTransient: boolean
+  readonly isText: boolean
+  /** When its mark was taken off; `undefined` while it is pending, and for an entry that never was. */
+  readonly takenAtMs: number | undefined
 }
 
-export interface LogQuery {
+/** Which of an owner's entries; both ids are excluded, both times included. */
+export interface LogFilter {
   readonly after?: LogId
   readonly before?: LogId
   readonly fromMs?: number
   readonly untilMs?: number
   readonly peer?: string
+  readonly direction?: 'in' | 'out'
+  readonly isText?: boolean
+  readonly isTransient?: boolean
+}
+
+export interface LogQuery extends LogFilter {
   readonly limit: number
   /** Newest first. */
   readonly backwards?: boolean
+}
+
+/** An owner's entries with one peer, by the newest of them. */
+export interface LogConversation {
+  readonly peer: string
+  readonly last: LogId
 }
 
 /** Append-only records by owner, with marks for those no device has taken. The hot path: every message passes `append`. */
@@ -126,14 +147,22 @@ export interface Log {
    * Calls `done` when the record is durable, or with the error when it will never be; in the order of the appends.
    */
   append(record: LogRecord, done: (error?: Error) => void): void
-  /** Takes the pending mark off; written with the next batch. Unknown marks are ignored. */
-  clearPending(owner: BareJid, id: LogId): void
+  /** Takes the pending mark off, and removes the entry when it is transient; written with the next batch. Unknown marks are ignored. */
+  clearPending(owner: BareJid, id: LogId, takenAtMs: number): void
   /** The owner's pending entries, oldest first. */
   pending(owner: BareJid, page: { readonly after?: LogId; readonly limit: number }): Promise<readonly LogEntry[]>
   /** How many are pending. */
   countPending(owner: BareJid): Promise<number>
   get(owner: BareJid, id: LogId): Promise<LogEntry | undefined>
   range(owner: BareJid, query: LogQuery): Promise<readonly LogEntry[]>
+  /** How many entries the filter lets through; costs a step for each entry of the owner between `after` and `before`. */
+  count(owner: BareJid, filter: LogFilter): Promise<number>
+  /** The owner's conversations (entries that are not transient), the one with the newest entry first, from those whose newest is below `before`. */
+  conversations(owner: BareJid, page: { readonly before?: LogId; readonly limit: number }): Promise<readonly LogConversation[]>
+  /** Entries whose text has all these words (whole or by their beginning, in any case), chosen and ordered like `range`. */
+  search(owner: BareJid, words: string, query: LogQuery): Promise<readonly LogEntry[]>
+  /** Puts another stanza in the place of a record's, for every owner who has it; `false` when this owner has no such entry. */
+  replace(owner: BareJid, id: LogId, stanza: Wire): Promise<boolean>
   /** Removes an owner's entries that are older and not pending; at most `limit` at once, returns how many. */
   expire(owner: BareJid, beforeMs: number, limit: number): Promise<number>
   delete(owner: BareJid, ids: readonly LogId[]): Promise<void>

@@ -134,9 +134,10 @@ const message = (id: number): LogRecord => {
     id,
     atMs: id,
     stanza: STANZA,
+    isText: true,
     places: [
-      { owner: sender, peer: recipient, direction: 'out', isPending: false },
-      { owner: recipient, peer: sender, direction: 'in', isPending: true },
+      { owner: sender, peer: recipient, direction: 'out', isPending: false, isTransient: false },
+      { owner: recipient, peer: sender, direction: 'in', isPending: true, isTransient: false },
     ],
   }
 }
@@ -150,7 +151,7 @@ const saturate = (log: Log, count: number, group: number, clears: boolean): Prom
       const record = message(sent)
       log.append(record, (error) => {
         if (error !== undefined) reject(error)
-        if (clears) log.clearPending(record.places[1]?.owner ?? jid(0), record.id)
+        if (clears) log.clearPending(record.places[1]?.owner ?? jid(0), record.id, record.id + 7)
         settled += 1
         if (settled === count) resolve(log.flush())
         else if (sent < count) send()

@@ -2,6 +2,7 @@ import type { Clock, Timer } from '#server/base/clock.ts'
 import type { Address, BareJid } from '#stanzas/jid.ts'
 import { parseStanza, type Stanza } from '#stanzas/stanza.ts'
 import type { Log, LogEntry, LogId, LogPlace } from '#storage/shapes.ts'
+import { isText } from './storable.ts'
 
 /** `durable`: stored, then visible, then acknowledged. `relaxed`: visible at once, stored soon. `off`: only what no device took is stored. */
 export type LedgerMode = 'durable' | 'relaxed' | 'off'
@@ -79,18 +80,19 @@ export class Ledger {
   append(id: LogId, stanza: Stanza, from: Address, to: Address, remembered: Remembered, done: (error?: Error) => void): void {
     const places: LogPlace[] = []
     const { sender, recipient, isPending } = remembered
-    if (recipient !== undefined) places.push({ owner: recipient, peer: from.bare, direction: 'in', isPending })
+    if (recipient !== undefined)
+      places.push({ owner: recipient, peer: from.bare, direction: 'in', isPending, isTransient: false })
     if (sender !== undefined && sender !== recipient && this.#retention !== 'until-delivered')
-      places.push({ owner: sender, peer: to.bare, direction: 'out', isPending: false })
+      places.push({ owner: sender, peer: to.bare, direction: 'out', isPending: false, isTransient: false })
     if (places.length === 0) return done()
     this.counts.kept++
-    this.#log.append({ id, atMs: this.#clock.nowMs(), stanza: stanza.wire, places }, done)
+    this.#log.append({ id, atMs: this.#clock.nowMs(), stanza: stanza.wire, isText: isText(stanza), places }, done)
   }
 
   /** A device of the account has the message. */
   taken(account: BareJid, id: LogId): void {
     this.counts.taken++
-    this.#log.clearPending(account, id)
+    this.#log.clearPending(account, id, this.#clock.nowMs())
     if (this.#retention === 'until-delivered') this.#dismiss(account, id)
   }
 

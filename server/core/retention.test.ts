@@ -61,8 +61,8 @@ const stageOf = async (accounts: readonly BareJid[], keepMs: number): Promise<St
     async keep(owner, count, isPending = false) {
       for (let each = 0; each < count; each++) {
         id += 1
-        const places = [{ owner, peer: `romeo@${DOMAIN}`, direction: 'in' as const, isPending }]
-        driver.log.append({ id, atMs: clock.nowMs(), stanza: wire('<message/>'), places }, () => undefined)
+        const places = [{ owner, peer: `romeo@${DOMAIN}`, direction: 'in' as const, isPending, isTransient: false }]
+        driver.log.append({ id, atMs: clock.nowMs(), stanza: wire('<message/>'), isText: true, places }, () => undefined)
       }
       await driver.log.flush()
     },

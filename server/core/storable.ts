@@ -32,3 +32,16 @@ export const isStorable = (message: Stanza): boolean => {
   if (message.has(NS_HINTS, 'no-store')) return false
   return isMeaningful || message.has(NS_HINTS, 'store')
 }
+
+/** XEP-0384 in both its forms; a message of theirs without a payload only passes a key on. */
+const NS_ENCRYPTED: readonly string[] = ['eu.siacs.conversations.axolotl', 'urn:xmpp:omemo:2']
+
+/** Whether a message is what people call one, and counts as unread: it has text, in the open or encrypted; receipts, markers and the like have none. */
+export const isText = (message: Stanza): boolean => {
+  if (message.type === 'error') return false
+  if (message.has(NS_CLIENT, 'body')) return true
+  for (const { ns, name } of message.payloads) {
+    if (name === 'encrypted' && NS_ENCRYPTED.includes(ns)) return message.get(ns, name)?.getChild('payload') !== undefined
+  }
+  return false
+}

@@ -32,7 +32,7 @@ const appending = (subject: Subject): void =>
     test('one record is found by each of its owners, as that owner sees it', async () => {
       const { log } = stage.driver
       await append(log, message(1, { stanza: everyByte }))
-      const shared = { id: 1, atMs: 1000, stanza: everyByte }
+      const shared = { id: 1, atMs: 1000, stanza: everyByte, isTransient: false, isText: true, takenAtMs: undefined }
       expect(await log.get(romeo, 1)).toEqual({ ...shared, owner: romeo, peer: juliet, direction: 'out', isPending: false })
       expect(await log.get(juliet, 1)).toEqual({ ...shared, owner: juliet, peer: romeo, direction: 'in', isPending: true })
       expect(await log.get(tybalt, 1)).toBeUndefined()
@@ -77,7 +77,7 @@ const appending = (subject: Subject): void =>
       const seen = log.range(juliet, { limit: 10 })
       const appendedNext = append(log, message(2))
       const seenNext = log.pending(juliet, { limit: 10 })
-      log.clearPending(juliet, 1)
+      log.clearPending(juliet, 1, 5000)
       const count = log.countPending(juliet)
       expect(idsOf(await seen)).toEqual([1])
       expect(idsOf(await seenNext)).toEqual([1, 2])
@@ -142,7 +142,7 @@ const pending = (subject: Subject): void =>
       expect(await log.countPending(juliet)).toBe(3)
       expect(await log.countPending(romeo)).toBe(0)
 
-      log.clearPending(juliet, 2)
+      log.clearPending(juliet, 2, 5000)
       expect(idsOf(await log.pending(juliet, { limit: 10 }))).toEqual([1, 3])
       expect(await log.countPending(juliet)).toBe(2)
       const entries = await log.range(juliet, { limit: 10 })
@@ -157,7 +157,7 @@ const pending = (subject: Subject): void =>
     test('pages follow one another oldest first', async () => {
       const { log } = stage.driver
       for (let id = 1; id <= 7; id += 1) await append(log, message(id))
-      log.clearPending(juliet, 4)
+      log.clearPending(juliet, 4, 5000)
       expect(idsOf(await log.pending(juliet, { limit: 2 }))).toEqual([1, 2])
       expect(idsOf(await log.pending(juliet, { after: 2, limit: 2 }))).toEqual([3, 5])
       expect(idsOf(await log.pending(juliet, { after: 5, limit: 9 }))).toEqual([6, 7])
@@ -167,16 +167,16 @@ const pending = (subject: Subject): void =>
 
     test('unknown marks, and marks taken off twice, are ignored', async () => {
       const { log } = stage.driver
-      log.clearPending(juliet, 99)
+      log.clearPending(juliet, 99, 5000)
       await append(log, message(1))
       await append(log, message(2))
-      log.clearPending(tybalt, 1)
-      log.clearPending(romeo, 1)
-      log.clearPending(juliet, 1)
-      log.clearPending(juliet, 1)
-      log.clearPending(juliet, 99)
+      log.clearPending(tybalt, 1, 5000)
+      log.clearPending(romeo, 1, 5000)
+      log.clearPending(juliet, 1, 5000)
+      log.clearPending(juliet, 1, 5000)
+      log.clearPending(juliet, 99, 5000)
       await log.flush()
-      log.clearPending(juliet, 1)
+      log.clearPending(juliet, 1, 5000)
       expect(await log.countPending(juliet)).toBe(1)
       expect(idsOf(await log.pending(juliet, { limit: 5 }))).toEqual([2])
       await append(log, message(99))
@@ -186,22 +186,22 @@ const pending = (subject: Subject): void =>
     test("one owner's mark is not another's", async () => {
       const { log } = stage.driver
       await append(log, message(1, { places: [place(romeo, juliet, 'out', true), place(juliet, romeo, 'in', true)] }))
-      log.clearPending(juliet, 1)
+      log.clearPending(juliet, 1, 5000)
       expect(await log.countPending(juliet)).toBe(0)
       expect(await log.countPending(romeo)).toBe(1)
     })
 
     testKept(subject)('marks live through closing and opening, wherever in their life it falls', async () => {
       for (let id = 1; id <= 4; id += 1) await append(stage.driver.log, message(id))
-      stage.driver.log.clearPending(juliet, 1)
+      stage.driver.log.clearPending(juliet, 1, 5000)
       let { log } = await stage.reopen()
       expect(idsOf(await log.pending(juliet, { limit: 9 }))).toEqual([2, 3, 4])
-      log.clearPending(juliet, 2)
+      log.clearPending(juliet, 2, 5000)
       log = (await stage.reopen()).log
       expect(idsOf(await log.pending(juliet, { limit: 9 }))).toEqual([3, 4])
       await append(log, message(5))
-      log.clearPending(juliet, 5)
-      log.clearPending(juliet, 3)
+      log.clearPending(juliet, 5, 5000)
+      log.clearPending(juliet, 3, 5000)
       expect(await log.countPending(juliet)).toBe(1)
       log = (await stage.reopen()).log
       expect(idsOf(await log.pending(juliet, { limit: 9 }))).toEqual([4])
@@ -283,9 +283,9 @@ const removing = (subject: Subject): void =>
     test('expire takes the oldest first, at most so many, and keeps what is pending', async () => {
       const { log } = stage.driver
       for (let id = 1; id <= 6; id += 1) await append(log, message(id))
-      log.clearPending(juliet, 1)
-      log.clearPending(juliet, 3)
-      log.clearPending(juliet, 4)
+      log.clearPending(juliet, 1, 5000)
+      log.clearPending(juliet, 3, 5000)
+      log.clearPending(juliet, 4, 5000)
       expect(await log.expire(juliet, 5000, 2)).toBe(2)
       expect(idsOf(await log.range(juliet, { limit: 9 }))).toEqual([2, 4, 5, 6])
       expect(await log.expire(juliet, 5000, 9)).toBe(1)
@@ -326,7 +326,7 @@ const removing = (subject: Subject): void =>
       let { log } = await stage.reopen()
       await append(log, message(7))
       await log.delete(juliet, [2, 7])
-      log.clearPending(juliet, 3)
+      log.clearPending(juliet, 3, 5000)
       expect(await log.expire(juliet, 9000, 9)).toBe(1)
       await log.delete(romeo, [1, 2])
       log = (await stage.reopen()).log

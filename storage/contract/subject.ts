@@ -64,11 +64,18 @@ export const romeo = jid('romeo@verona.example')
 export const juliet = jid('juliet@verona.example')
 export const tybalt = jid('tybalt@verona.example')
 
-export const place = (owner: BareJid, peer: string, direction: 'in' | 'out', isPending = false): LogPlace => ({
+export const place = (
+  owner: BareJid,
+  peer: string,
+  direction: 'in' | 'out',
+  isPending = false,
+  isTransient = false,
+): LogPlace => ({
   owner,
   peer,
   direction,
   isPending,
+  isTransient,
 })
 
 /** A message from Romeo to Juliet: his copy, and hers that no device has taken yet. */
@@ -76,6 +83,7 @@ export const message = (id: LogId, change: Partial<LogRecord> = {}): LogRecord =
   id,
   atMs: id * 1000,
   stanza: `<message id="m${id}"/>` as Wire,
+  isText: true,
   places: [place(romeo, juliet, 'out'), place(juliet, romeo, 'in', true)],
   ...change,
 })

@@ -22,7 +22,7 @@ test('a mark whose commit failed is taken off by the next one', async () => {
   const driver = open()
   await append(driver.log, message(1))
   driver.failNext(fullDisk)
-  driver.log.clearPending(juliet, 1)
+  driver.log.clearPending(juliet, 1, 7)
   await driver.log.flush().catch(() => {})
   await driver.log.flush()
   expect(await driver.log.countPending(juliet)).toBe(0)

@@ -1,7 +1,10 @@
 import type { BareJid } from '#stanzas/jid.ts'
-import type { Log, LogEntry, LogId, LogQuery, LogRecord } from '../shapes.ts'
+import type { Wire } from '#stanzas/wire.ts'
+import { passes } from '../log-filter.ts'
+import type { Log, LogConversation, LogEntry, LogId, LogQuery, LogRecord } from '../shapes.ts'
 import { StorageError } from '../storage-error.ts'
 import { checkTextKey } from '../text-key.ts'
+import { wordsOf, wordsOfStanza } from '../words.ts'
 import type { CommitQueue } from './commit-queue.ts'
 
 /** Each owner's entries by id; ids only grow, so a map's order is theirs. */
@@ -9,7 +12,7 @@ class LogShelf {
   readonly #owners = new Map<BareJid, Map<LogId, LogEntry>>()
   lastId: LogId = 0
 
-  append({ id, atMs, stanza, places }: LogRecord): void {
+  append({ id, atMs, stanza, isText, places }: LogRecord): void {
     if (id <= this.lastId) throw new StorageError(`log id ${id} is not above ${this.lastId}`, { isTransient: false })
     for (const { owner, peer } of places) {
       checkTextKey(owner)
@@ -18,16 +21,18 @@ class LogShelf {
     if (new Set(places.map(({ owner }) => owner)).size < places.length)
       throw new StorageError('a record has two places of one owner', { isTransient: false })
     this.lastId = id
-    for (const { owner, peer, direction, isPending } of places) {
+    for (const { owner, peer, direction, isPending, isTransient } of places) {
       const entries = this.#owners.get(owner) ?? new Map()
       this.#owners.set(owner, entries)
-      entries.set(id, { id, atMs, stanza, owner, peer, direction, isPending })
+      entries.set(id, { id, atMs, stanza, owner, peer, direction, isPending, isTransient, isText, takenAtMs: undefined })
     }
   }
 
-  clearPending(owner: BareJid, id: LogId): void {
+  clearPending(owner: BareJid, id: LogId, takenAtMs: number): void {
     const entry = this.get(owner, id)
-    if (entry !== undefined) this.#owners.get(owner)?.set(id, { ...entry, isPending: false })
+    if (entry?.isPending !== true) return
+    if (entry.isTransient) this.delete(owner, [id])
+    else this.#owners.get(owner)?.set(id, { ...entry, isPending: false, takenAtMs })
   }
 
   get(owner: BareJid, id: LogId): LogEntry | undefined {
@@ -36,6 +41,15 @@ class LogShelf {
 
   entries(owner: BareJid): readonly LogEntry[] {
     return [...(this.#owners.get(owner)?.values() ?? [])]
+  }
+
+  replace(owner: BareJid, id: LogId, stanza: Wire): boolean {
+    if (this.get(owner, id) === undefined) return false
+    for (const entries of this.#owners.values()) {
+      const entry = entries.get(id)
+      if (entry !== undefined) entries.set(id, { ...entry, stanza })
+    }
+    return true
   }
 
   delete(owner: BareJid, ids: readonly LogId[]): void {
@@ -53,7 +67,7 @@ export const memoryLog = (queue: CommitQueue): Log => {
   const pendingOf = (owner: BareJid) => shelf.entries(owner).filter((entry) => entry.isPending)
   return {
     append: (record, done) => queue.append(() => shelf.append(record), done),
-    clearPending: (owner, id) => queue.retried(() => shelf.clearPending(owner, id)),
+    clearPending: (owner, id, takenAtMs) => queue.retried(() => shelf.clearPending(owner, id, takenAtMs)),
     pending: (owner, { after = 0, limit }) =>
       queue.read(() =>
         pendingOf(owner)
@@ -63,6 +77,10 @@ export const memoryLog = (queue: CommitQueue): Log => {
     countPending: (owner) => queue.read(() => pendingOf(owner).length),
     get: (owner, id) => queue.read(() => shelf.get(owner, id)),
     range: (owner, query) => queue.read(() => select(shelf.entries(owner), query)),
+    count: (owner, filter) => queue.read(() => shelf.entries(owner).filter((entry) => passes(filter, entry)).length),
+    conversations: (owner, page) => queue.read(() => conversationsOf(shelf.entries(owner), page)),
+    search: (owner, words, query) => queue.read(() => select(shelf.entries(owner).filter(hasWords(words)), query)),
+    replace: (owner, id, stanza) => queue.write(() => shelf.replace(owner, id, stanza)),
     expire: (owner, beforeMs, limit) =>
       queue.write(() => {
         const ended = shelf.entries(owner).filter((entry) => entry.atMs < beforeMs && !entry.isPending)
@@ -78,13 +96,28 @@ export const memoryLog = (queue: CommitQueue): Log => {
 }
 
 const select = (entries: readonly LogEntry[], query: LogQuery): readonly LogEntry[] => {
-  const found = entries.filter(
-    ({ id, atMs, peer }) =>
-      id > (query.after ?? 0) &&
-      id < (query.before ?? Number.POSITIVE_INFINITY) &&
-      atMs >= (query.fromMs ?? Number.NEGATIVE_INFINITY) &&
-      atMs <= (query.untilMs ?? Number.POSITIVE_INFINITY) &&
-      (query.peer === undefined || peer === query.peer),
-  )
+  const found = entries.filter((entry) => passes(query, entry))
   return (query.backwards === true ? found.reverse() : found).slice(0, query.limit)
+}
+
+const conversationsOf = (
+  entries: readonly LogEntry[],
+  { before = Number.POSITIVE_INFINITY, limit }: { readonly before?: LogId; readonly limit: number },
+): readonly LogConversation[] => {
+  const last = new Map<string, LogId>()
+  for (const { id, peer, isTransient } of entries) if (!isTransient) last.set(peer, id)
+  return [...last]
+    .map(([peer, id]) => ({ peer, last: id }))
+    .filter((conversation) => conversation.last < before)
+    .sort((a, b) => b.last - a.last)
+    .slice(0, limit)
+}
+
+/** Whether an entry has all these words, whole or by their beginning; no words are in none. */
+const hasWords = (text: string): ((entry: LogEntry) => boolean) => {
+  const wanted = wordsOf(text)
+  return ({ stanza }) => {
+    const words = wanted.length === 0 ? [] : wordsOfStanza(stanza)
+    return wanted.length > 0 && wanted.every((beginning) => words.some((word) => word.startsWith(beginning)))
+  }
 }

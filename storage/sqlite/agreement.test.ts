@@ -43,7 +43,7 @@ const appends = fc
 const clears = fc.tuple(name, offset).map(
   ([own, at]): Step =>
     async (driver, run) =>
-      driver.log.clearPending(owner(run, own), run.firstId + at),
+      driver.log.clearPending(owner(run, own), run.firstId + at, 100 + at),
 )
 const looks = fc
   .tuple(

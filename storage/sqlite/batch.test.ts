@@ -19,7 +19,7 @@ test('P5: past its limit a batch refuses appends for now, and reports in order a
 test('a refusal of the writer reaches the append it is for, past those refused before', () => {
   const batch = new Batch(new Dictionary(), new ArrayBuffer(16))
   const reports: (string | undefined)[] = []
-  const places = [{ owner: jid('\ud800'), peer: '', direction: 'in', isPending: true }] as const
+  const places = [{ owner: jid('\ud800'), peer: '', direction: 'in', isPending: true, isTransient: false }] as const
   batch.append(message(1, { places }), (error) => reports.push(error?.message))
   batch.append(message(2), (error) => reports.push(error?.message))
   batch.append(message(3), (error) => reports.push(error?.message))

@@ -12,7 +12,15 @@ import {
   OPERATION_APPEND,
   OPERATION_CLEAR,
 } from './protocol.ts'
-import { FLAG_INCOMING, FLAG_PENDING, headerBytesOf, PLACE_BYTES, RECORD_HEADER_BYTES } from './record.ts'
+import {
+  FLAG_INCOMING,
+  FLAG_PENDING,
+  FLAG_TEXT,
+  FLAG_TRANSIENT,
+  headerBytesOf,
+  PLACE_BYTES,
+  RECORD_HEADER_BYTES,
+} from './record.ts'
 
 export type Done = (error?: Error) => void
 
@@ -90,13 +98,14 @@ export class Batch {
     if (refusal !== undefined) this.#refused.set(this.#dones.length - 1, refusal)
   }
 
-  clearPending(owner: BareJid, id: LogId): void {
+  clearPending(owner: BareJid, id: LogId, takenAtMs: number): void {
     const reference = this.#dictionary.referenceOf(owner)
     if (reference === undefined) return
     this.#reserve(CLEAR_BYTES)
     this.#view.setUint8(this.#length, OPERATION_CLEAR)
     this.#view.setFloat64(this.#length + 1, id, true)
     this.#view.setUint32(this.#length + 9, reference, true)
+    this.#view.setFloat64(this.#length + 13, takenAtMs, true)
     this.#length += CLEAR_BYTES
     this.#operations += 1
   }
@@ -139,7 +148,7 @@ export class Batch {
   }
 
   /** Writes a record behind what is there; tells why when it is refused, with nothing changed. */
-  #pack({ id, atMs, stanza, places }: LogRecord): StorageError | undefined {
+  #pack({ id, atMs, stanza, isText, places }: LogRecord): StorageError | undefined {
     const bytes = headerBytesOf(places.length) + stanza.length
     if (this.#length + bytes > MAX_BYTES) return new StorageError('the store does not keep up', { isTransient: true })
     this.#reserve(APPEND_HEADER_BYTES + bytes)
@@ -147,7 +156,7 @@ export class Batch {
     const start = this.#length
     const record = start + APPEND_HEADER_BYTES
     let at = record + RECORD_HEADER_BYTES
-    for (const { owner, peer, direction, isPending } of places) {
+    for (const { owner, peer, direction, isPending, isTransient } of places) {
       const ownerReference = this.#dictionary.referenceOf(owner)
       const peerReference = this.#dictionary.referenceOf(peer)
       if (ownerReference === undefined || peerReference === undefined) return notWellFormed()
@@ -156,7 +165,13 @@ export class Batch {
       }
       view.setUint32(at, ownerReference, true)
       view.setUint32(at + 4, peerReference, true)
-      view.setUint8(at + 8, (isPending ? FLAG_PENDING : 0) | (direction === 'in' ? FLAG_INCOMING : 0))
+      view.setUint8(
+        at + 8,
+        (isPending ? FLAG_PENDING : 0) |
+          (direction === 'in' ? FLAG_INCOMING : 0) |
+          (isTransient ? FLAG_TRANSIENT : 0) |
+          (isText ? FLAG_TEXT : 0),
+      )
       at += PLACE_BYTES
     }
     view.setUint8(start, OPERATION_APPEND)

@@ -64,9 +64,9 @@ export class Channel {
     this.#schedule()
   }
 
-  clearPending(owner: BareJid, id: LogId): void {
+  clearPending(owner: BareJid, id: LogId, takenAtMs: number): void {
     if (this.#refusal !== undefined) return
-    this.#collecting.clearPending(owner, id)
+    this.#collecting.clearPending(owner, id, takenAtMs)
     this.#schedule()
   }
 

@@ -35,7 +35,7 @@ test('indexing in slices hides nothing while appends and marks go on', async () 
   for (let id = 1; id <= 6000; id += 1) {
     const owner = owners[id % 1500] ?? romeo
     waits.push(append(log, message(id, { places: [place(owner, juliet, 'in', true), place(romeo, owner, 'out')] })))
-    if (id % 3 === 0) log.clearPending(owner, id)
+    if (id % 3 === 0) log.clearPending(owner, id, id + 7)
     if (id % 500 === 0) {
       await Promise.all(waits)
       const [seen, mine] = await Promise.all([log.range(romeo, { limit: 9999 }), log.pending(owners[1] ?? romeo, { limit: 99 })])
@@ -61,7 +61,7 @@ test('a full disk fails the batch whole, with a transient error, and the writer 
   await store.put('o', 'k', 'before')
 
   const large = 'x'.repeat(500_000) as Wire
-  log.clearPending(juliet, 1)
+  log.clearPending(juliet, 1, 7)
   const results = await Promise.allSettled([
     append(log, message(2)),
     append(log, message(3, { stanza: large })),
@@ -88,7 +88,7 @@ test('a database of a newer version is refused by name, and left as it was', asy
   const db = new Sqlite(databasePath(folder))
   db.exec("INSERT INTO schema_version VALUES (99, 'from the future')")
   db.close()
-  await expect(open()).rejects.toThrow(/schema version 99, and this version of the server knows 1/)
+  await expect(open()).rejects.toThrow(/schema version 99, and this version of the server knows 2/)
   await expect(open()).rejects.toBeInstanceOf(StorageError)
 })
 

@@ -25,7 +25,7 @@ const appendNext = (): void => {
   const places = [place(recipient, sender, 'in', true)]
   if (sender !== recipient) places.push(place(sender, recipient, 'out'))
   log.append(
-    { id: own, atMs: own, stanza: `<message id="${own}">${'x'.repeat(own % 900)}</message>` as Wire, places },
+    { id: own, atMs: own, stanza: `<message id="${own}">${'x'.repeat(own % 900)}</message>` as Wire, isText: true, places },
     (error) => {
       if (error !== undefined) throw error
       report('appended', own)
@@ -36,7 +36,7 @@ const appendNext = (): void => {
 }
 
 const clear = (own: number): void => {
-  log.clearPending(jid(`a${(own * 7 + 1) % OWNERS}@verona.example`), own)
+  log.clearPending(jid(`a${(own * 7 + 1) % OWNERS}@verona.example`), own, own + 7)
   void log.flush().then(() => report('cleared', own))
 }
 

@@ -3,7 +3,7 @@ import type { Database } from './database.ts'
 import type { LogStore } from './log-store.ts'
 import type { Names } from './names.ts'
 import { isInside, type PlaceIndex, type Window } from './place-index.ts'
-import { atOf, FLAG_INCOMING, indexOfOwner, placeOf, stanzaOf } from './record.ts'
+import { atOf, FLAG_INCOMING, FLAG_TEXT, FLAG_TRANSIENT, indexOfOwner, placeOf, stanzaOf } from './record.ts'
 import type { Tail } from './tail.ts'
 
 /** Entries on their way to the main thread, in columns: few objects to copy. */
@@ -14,6 +14,9 @@ export interface Page {
   /** Whether each came in. */
   readonly incoming: boolean[]
   readonly pending: boolean[]
+  readonly transient: boolean[]
+  readonly text: boolean[]
+  readonly taken: (number | undefined)[]
   readonly stanzas: string[]
 }
 
@@ -35,6 +38,7 @@ export class LogReader {
   readonly #pendingAfter
   readonly #countPending
   readonly #isPending
+  readonly #takenAt
 
   constructor(db: Database, store: LogStore, index: PlaceIndex, names: Names) {
     this.#store = store
@@ -48,6 +52,7 @@ export class LogReader {
       'SELECT id FROM pending WHERE owner = ? AND id > ? ORDER BY id',
     )
     this.#countPending = db.prepare<[number], { count: number }>('SELECT count(*) AS count FROM pending WHERE owner = ?')
+    this.#takenAt = db.prepare<[number, number], { at: number }>('SELECT at_ms AS at FROM taken WHERE owner = ? AND id = ?')
     this.#isPending = db.prepare<[number, number], { id: number }>('SELECT id FROM pending WHERE owner = ? AND id = ?')
   }
 
@@ -155,7 +160,17 @@ export class LogReader {
   }
 
   #page(owner: number, choices: readonly Choice[]): Page {
-    const page: Page = { ids: [], times: [], peers: [], incoming: [], pending: [], stanzas: [] }
+    const page: Page = {
+      ids: [],
+      times: [],
+      peers: [],
+      incoming: [],
+      pending: [],
+      transient: [],
+      text: [],
+      taken: [],
+      stanzas: [],
+    }
     for (const { id, isPending } of choices) {
       const record = this.#record.get(id)?.record
       const index = record === undefined ? -1 : indexOfOwner(record, owner)
@@ -166,6 +181,9 @@ export class LogReader {
       page.peers.push(this.#names.textOf(peer))
       page.incoming.push((flags & FLAG_INCOMING) !== 0)
       page.pending.push(isPending)
+      page.transient.push((flags & FLAG_TRANSIENT) !== 0)
+      page.text.push((flags & FLAG_TEXT) !== 0)
+      page.taken.push(this.#takenAt.get(owner, id)?.at)
       page.stanzas.push(stanzaOf(record))
     }
     return page

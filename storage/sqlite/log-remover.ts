@@ -3,7 +3,7 @@ import { EVERYTHING, type LogReader } from './log-reader.ts'
 import type { LogStore } from './log-store.ts'
 import { Meta } from './meta.ts'
 import { ENTRIES_PER_ROW, type IndexEntry, idsIn, type PlaceIndex, packEntries } from './place-index.ts'
-import { indexOfOwner, placeCountOf, withoutPlace } from './record.ts'
+import { headerBytesOf, indexOfOwner, placeCountOf, withoutPlace } from './record.ts'
 
 /** Garbage rows of one slice: some 700 records, a few ms. */
 const ROWS_PER_SLICE = 16
@@ -50,6 +50,14 @@ export class LogRemover {
       else continue
       this.#unlink(owner, id)
     }
+  }
+
+  replace(owner: number, id: number, stanza: string): boolean {
+    if (this.#store.find(owner, id) === undefined && !this.#index.has(owner, id)) return false
+    const record = this.#record.get(id)?.record
+    if (record === undefined) return false
+    this.#shorten.run(Buffer.concat([record.subarray(0, headerBytesOf(placeCountOf(record))), Buffer.from(stanza, 'latin1')]), id)
+    return true
   }
 
   expire(owner: number, beforeMs: number, limit: number): number {

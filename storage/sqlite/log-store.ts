@@ -4,7 +4,7 @@ import { lockLog } from './log-lock.ts'
 import { type LogState, recover } from './log-state.ts'
 import { ClearedRows } from './marks.ts'
 import type { Names } from './names.ts'
-import { headerBytesOf, PLACE_BYTES, RECORD_HEADER_BYTES } from './record.ts'
+import { FLAG_TRANSIENT, headerBytesOf, indexOfOwner, PLACE_BYTES, placeOf, RECORD_HEADER_BYTES } from './record.ts'
 import type { Tail } from './tail.ts'
 
 /** Rows of one INSERT: each call of a statement has a price of its own. */
@@ -21,14 +21,17 @@ export class LogStore {
   readonly #insertOne
   readonly #insertMany
   readonly #cleared: ClearedRows
+  readonly #setTaken
+  readonly #isPending
+  readonly #record
   #lock: { release(): void } | undefined
   #state: LogState | undefined
   /** Values of the rows that wait for their INSERT. */
   #rows: (number | Buffer)[] = []
   /** Marks taken off by this batch. */
-  #taken: (readonly [owner: number, id: number])[] = []
+  #taken: (readonly [owner: number, id: number, takenAtMs: number])[] = []
   /** Marks of failed batches, to go with the next one; nobody else remembers them. */
-  #retained: (readonly [owner: number, id: number])[] = []
+  #retained: (readonly [owner: number, id: number, takenAtMs: number])[] = []
   #lastIdBefore = 0
 
   constructor(db: Database, folder: string, names: Names) {
@@ -38,6 +41,9 @@ export class LogStore {
     this.#insertOne = db.prepare('INSERT INTO log (id, record) VALUES (?, ?)')
     this.#insertMany = db.prepare(`INSERT INTO log (id, record) VALUES ${Array(ROWS_PER_INSERT).fill('(?, ?)').join(', ')}`)
     this.#cleared = new ClearedRows(db)
+    this.#setTaken = db.prepare('INSERT OR IGNORE INTO taken VALUES (?, ?, ?)')
+    this.#isPending = db.prepare('SELECT 1 FROM pending WHERE owner = ? AND id = ?')
+    this.#record = db.prepare<[number], { record: Buffer }>('SELECT record FROM log WHERE id = ?')
   }
 
   /** The state, read from disk at the first use and after a failure. */
@@ -63,7 +69,7 @@ export class LogStore {
     if (this.#retained.length === 0) return
     const retained = this.#retained
     this.#retained = []
-    for (const [owner, id] of retained) this.#clear(owner, id)
+    for (const [owner, id, takenAtMs] of retained) this.#clear(owner, id, takenAtMs)
   }
 
   /** Adds a packed record, turning its references into rows of `names`; tells why when it is refused. */
@@ -88,9 +94,10 @@ export class LogStore {
     return undefined
   }
 
-  /** Takes a mark off the entry of a referenced owner. */
-  clearPending(reference: number, id: number): void {
-    this.#clear(this.#names.rowOf(reference), id)
+  /** Takes a mark off the entry of a referenced owner, whom it returns when the entry is to go with its mark. */
+  clearPending(reference: number, id: number, takenAtMs: number): number | undefined {
+    const owner = this.#names.rowOf(reference)
+    return this.#clear(owner, id, takenAtMs) ? owner : undefined
   }
 
   /** Writes what waits to be written with others, so that it can be read. */
@@ -145,17 +152,22 @@ export class LogStore {
     return marks.has(owner, id) || (pass?.marks.has(owner, id) ?? false)
   }
 
-  #clear(owner: number, id: number): void {
+  #clear(owner: number, id: number, takenAtMs: number): boolean {
     const found = this.find(owner, id)
     if (found !== undefined) {
       const [tail, at] = found
-      if (!tail.isPending(at)) return
+      if (!tail.isPending(at)) return false
       tail.clearPending(at)
     } else {
       // Whether an indexed entry is pending is not worth a search here; a mark too many harms nothing.
-      if (id > this.state.lastId || this.isCleared(owner, id)) return
+      if (id > this.state.lastId || this.isCleared(owner, id) || this.#isPending.get(owner, id) === undefined) return false
       this.state.marks.add(owner, id)
     }
-    this.#taken.push([owner, id])
+    this.#setTaken.run(owner, id, takenAtMs)
+    this.#taken.push([owner, id, takenAtMs])
+    this.writeRows()
+    const record = this.#record.get(id)?.record
+    const index = record === undefined ? -1 : indexOfOwner(record, owner)
+    return record !== undefined && index >= 0 && (placeOf(record, index).flags & FLAG_TRANSIENT) !== 0
   }
 }

@@ -50,7 +50,7 @@ export class ClearedRows {
     this.#dropTo = db.prepare('DELETE FROM cleared WHERE n <= ?')
   }
 
-  write(marks: readonly (readonly [owner: number, id: number])[]): void {
+  write(marks: readonly (readonly [owner: number, id: number, takenAtMs: number])[]): void {
     const packed = Buffer.allocUnsafe(marks.length * MARK_BYTES)
     let at = 0
     for (const [owner, id] of marks) {

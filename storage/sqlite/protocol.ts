@@ -67,6 +67,6 @@ export type Answer =
 /** A packed append: u8 kind | f64 id | u32 bytes of the record | the record. */
 export const OPERATION_APPEND = 1
 export const APPEND_HEADER_BYTES = 13
-/** A packed mark to take off: u8 kind | f64 id | u32 owner. */
+/** A packed mark to take off: u8 kind | f64 id | u32 owner | f64 takenAtMs. */
 export const OPERATION_CLEAR = 2
-export const CLEAR_BYTES = 13
+export const CLEAR_BYTES = 21

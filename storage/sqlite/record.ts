@@ -12,6 +12,9 @@ export const FLAG_PENDING = 1
 export const FLAG_INCOMING = 2
 /** Only in memory: the entry was removed after it entered the tail. */
 export const FLAG_REMOVED = 4
+export const FLAG_TRANSIENT = 8
+/** The same at every place of a record. */
+export const FLAG_TEXT = 16
 
 export interface StoredPlace {
   readonly owner: number

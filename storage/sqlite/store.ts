@@ -132,7 +132,7 @@ export class Store {
         const id = view.getFloat64(at + 1, true)
         const word = view.getUint32(at + 9, true)
         if (view.getUint8(at) !== OPERATION_APPEND) {
-          this.#log.clearPending(word, id)
+          this.#clear(word, id, view.getFloat64(at + 13, true))
           at += CLEAR_BYTES
           continue
         }
@@ -150,6 +150,13 @@ export class Store {
     }
     operateUntil(batch.operations)
     return this.#answer(batch, refused, results)
+  }
+
+  #clear(reference: number, id: number, takenAtMs: number): void {
+    const transient = this.#log.clearPending(reference, id, takenAtMs)
+    if (transient === undefined) return
+    this.#log.writeRows()
+    this.#remover.delete(transient, [id])
   }
 
   #answer(batch: BatchMessage, refused: ReadonlyMap<number, Failure>, results: readonly CallResult[]): BatchAnswer {

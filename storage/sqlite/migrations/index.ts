@@ -1,4 +1,5 @@
 import { initial } from './0001-initial.ts'
+import { archive } from './0002-archive.ts'
 
 export interface Migration {
   readonly title: string
@@ -6,4 +7,4 @@ export interface Migration {
 }
 
 /** Every step from an empty file to this version's schema; a step's number is its place in the list, from 1. */
-export const migrations: readonly Migration[] = [initial]
+export const migrations: readonly Migration[] = [initial, archive]
