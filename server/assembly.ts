@@ -103,6 +103,7 @@ export const assemble = async (options: AssemblyOptions): Promise<Assembly> => {
   const onRefused = (condition: StanzaErrorCondition): void => refused.add(condition)
   const iq = new IqDispatch(domain, clock, onRefused)
   const hooks = new Hooks((module, moment, error) => log.error('hook-failed', { module, moment, error }))
+  const resends = new Resends({ log: driver.log, clock, lastId: ledger.lastId })
   const router = new Router({
     domain,
     sessions,
@@ -110,7 +111,7 @@ export const assemble = async (options: AssemblyOptions): Promise<Assembly> => {
     hooks,
     ledger,
     pendingLimit,
-    resends: new Resends(ledger, clock),
+    resends,
     delivery,
     iq,
     onFailure: (stanza, error) => logFailure(stanza, error),
@@ -207,6 +208,7 @@ export const assemble = async (options: AssemblyOptions): Promise<Assembly> => {
     hooks,
     ledger,
     delivery,
+    resends,
     router,
     host,
     resumeTimeoutMs: config.streamManagement.resumeTimeout,

@@ -71,7 +71,7 @@ export class Ledger {
 
   /** The next id: of this moment, or the one after the last when the clock stands or went back. */
   nextId(): LogId {
-    const now = (this.#clock.nowMs() - ID_EPOCH_MS) * IDS_PER_MS
+    const now = idAt(this.#clock.nowMs())
     this.#lastId = now > this.#lastId ? now : this.#lastId + 1
     return this.#lastId
   }
@@ -126,12 +126,6 @@ export class Ledger {
     return this.#log.range(account, { after, limit })
   }
 
-  /** The latest messages between an account and a contact that the account sent, newest first. */
-  async sentTo(account: BareJid, contact: BareJid, limit: number): Promise<readonly LogEntry[]> {
-    const entries = await this.#log.range(account, { peer: contact, backwards: true, limit })
-    return entries.filter(({ direction }) => direction === 'out')
-  }
-
   countPending(account: BareJid): Promise<number> {
     return this.#log.countPending(account)
   }
@@ -143,3 +137,6 @@ export class Ledger {
 
 /** The stanza of an entry, read back. */
 export const stanzaOf = (entry: LogEntry): Stanza => parseStanza(entry.stanza)
+
+/** The first id of a moment. */
+export const idAt = (ms: number): LogId => (ms - ID_EPOCH_MS) * IDS_PER_MS

@@ -1,45 +1,183 @@
 import type { Clock } from '#server/base/clock.ts'
-import type { Address } from '#stanzas/jid.ts'
-import type { Stanza } from '#stanzas/stanza.ts'
-import { type Ledger, stanzaOf } from './ledger.ts'
+import type { Address, BareJid } from '#stanzas/jid.ts'
+import { NS_DELAY, NS_STANZA_ID } from '#stanzas/namespaces.ts'
+import type { Payload, Stanza } from '#stanzas/stanza.ts'
+import type { Log, LogId } from '#storage/shapes.ts'
+import { idAt, stanzaOf } from './ledger.ts'
 import type { Session } from './session.ts'
 
 /** A client sends again what was not acknowledged as soon as it is back; later, the same words are said anew. */
 const WINDOW_MS = 60_000
-/** Its latest messages to one contact, among which a repeated one must be: more than a client may leave unacknowledged. */
+/** The latest messages to one contact, among which a repeated one must be: more than a client may leave unacknowledged. */
 const RECENT = 1_000
+/** Sessions of one account that one stream may follow: a client that loses its connection again and again. */
+const MAX_TRAILS = 8
+/** Accounts whose lost sessions are remembered; beyond it, the one that lost one longest ago is forgotten. */
+const MAX_ACCOUNTS = 50_000
 
-/** What makes two stanzas the same message: all of it but the addresses, of which the resource may be another. */
-const contentOf = (message: Stanza): string => message.restamp({ from: undefined, to: undefined }).wire
+/** What a session has sent, as far as its client may send it again: where that is found in its account's log. */
+export interface Trail {
+  /** `undefined`: any, since the server does not remember the session. */
+  readonly resource: string | undefined
+  /** Entries behind this one, and in front of that. */
+  readonly after: LogId
+  readonly before: LogId
+  /** Of a session that is gone while something it received is on its way. */
+  readonly settled: Promise<void> | undefined
+}
+
+interface Lost {
+  readonly trail: Trail
+  readonly atMs: number
+}
+
+/** What a session that follows others has to be compared with; contacts, once they have been read. */
+interface Followed {
+  readonly trails: readonly Trail[]
+  readonly contacts: Map<BareJid, ReadonlySet<string> | Promise<ReadonlySet<string>>>
+}
+
+const NOTHING: ReadonlySet<string> = new Set()
 
 /**
- * DESIGN P2: a client that could not resume its stream sends again what was not acknowledged (XEP-0198 §5), and some of that was stored before the stream broke.
- * Only sessions that begin after such a failure are looked at, and only for a minute.
+ * DESIGN P2: a client whose stream broke sends again what was not acknowledged, and some of that was stored before.
+ *
+ * Only sessions that follow such a stream are looked at, and only for a minute: those that could not resume (XEP-0198 §5), that bind the resource of a session which
+ * its client has not closed, that begin within a minute of such a loss, or of the start of this process.
+ * They are compared with what the lost session sent, since two devices may give two messages one id.
  */
 export class Resends {
-  readonly #ledger: Ledger
+  readonly #log: Log
   readonly #clock: Clock
-  /** What each of these sessions' accounts has sent to each contact lately. */
-  readonly #recent = new WeakMap<Session, Map<string, Promise<ReadonlySet<string>>>>()
+  readonly #startedAtMs: number
+  /** What sessions sent that ended with the process before this one. */
+  readonly #before: Trail
+  readonly #lost = new Map<BareJid, readonly Lost[]>()
+  readonly #trails = new WeakMap<Session, Trail>()
+  readonly #followed = new WeakMap<Session, Followed>()
 
-  constructor(ledger: Ledger, clock: Clock) {
-    this.#ledger = ledger
-    this.#clock = clock
+  constructor(parts: { readonly log: Log; readonly clock: Clock; readonly lastId: LogId }) {
+    this.#log = parts.log
+    this.#clock = parts.clock
+    this.#startedAtMs = parts.clock.nowMs()
+    this.#before = { resource: undefined, after: 0, before: parts.lastId + 1, settled: undefined }
+  }
+
+  /** A session has lost its client, which did not close it and was silent for so long before. */
+  lost(session: Session, silentMs = 0): void {
+    const { account } = session
+    const atMs = this.#clock.nowMs()
+    const trail = this.trailOf(session, silentMs)
+    const inherited = this.#isLooked(session) ? (this.#followed.get(session)?.trails ?? []) : []
+    const earlier = this.#lostLately(account).filter(
+      (lost) => lost.trail.resource !== trail.resource && !inherited.includes(lost.trail),
+    )
+    const all = [...earlier, ...inherited.map((each) => ({ trail: each, atMs })), { trail, atMs }]
+    this.#lost.delete(account)
+    this.#lost.set(account, all.slice(-MAX_TRAILS))
+    this.#forgetOld()
+  }
+
+  /** What a session has sent shortly before it was last heard of, and since. */
+  trailOf(session: Session, silentMs = 0): Trail {
+    const known = this.#trails.get(session)
+    const after = known?.after ?? Math.max(0, idAt(this.#clock.nowMs() - silentMs - WINDOW_MS))
+    const isSettled = session.handled === session.received
+    const settled = isSettled ? undefined : new Promise<void>((resolve) => session.whenHandled(resolve))
+    const trail = { resource: session.resource, after, before: Number.POSITIVE_INFINITY, settled }
+    this.#trails.set(session, trail)
+    return trail
+  }
+
+  /** A session begins. `failed`: the trail of the one that it could not resume, or that it named one which nobody remembers. */
+  begins(session: Session, failed: Trail | 'unknown' | undefined): void {
+    const trails = this.#lostLately(session.account).map(({ trail }) => trail)
+    if (failed === 'unknown')
+      trails.push(this.#before, { ...this.#before, resource: session.resource, before: Number.POSITIVE_INFINITY })
+    else if (failed !== undefined) trails.push(failed)
+    else if (this.#before.before > 1 && this.#clock.nowMs() - this.#startedAtMs < WINDOW_MS)
+      trails.push({ ...this.#before, after: Math.max(0, this.#before.before - idSpan(WINDOW_MS)) })
+    if (trails.length === 0) return
+    session.mayResend = true
+    this.#followed.set(session, { trails, contacts: new Map() })
   }
 
   /** Whether the ledger has this message of this session already. Without an id nothing can be known to be the same. */
-  async has(session: Session, message: Stanza, to: Address): Promise<boolean> {
-    if (this.#clock.nowMs() - session.connectedAtMs > WINDOW_MS) session.mayResend = false
-    if (!session.mayResend || message.id === undefined) return false
-    const contacts = this.#recent.get(session) ?? new Map<string, Promise<ReadonlySet<string>>>()
-    this.#recent.set(session, contacts)
-    const known = contacts.get(to.bare) ?? this.#read(session, to)
-    contacts.set(to.bare, known)
-    return (await known).has(contentOf(message))
+  has(session: Session, message: Stanza, to: Address): boolean | Promise<boolean> {
+    const followed = this.#followed.get(session)
+    if (followed === undefined || !this.#isLooked(session)) {
+      session.mayResend = false
+      this.#followed.delete(session)
+      return false
+    }
+    const keys = keysOf(message)
+    if (keys.length === 0) return false
+    const isAmong = (known: ReadonlySet<string>): boolean => keys.some((key) => known.has(key))
+    const known = followed.contacts.get(to.bare) ?? this.#readOnce(session.account, followed, to.bare)
+    return known instanceof Promise ? known.then(isAmong) : isAmong(known)
   }
 
-  async #read(session: Session, to: Address): Promise<ReadonlySet<string>> {
-    const entries = await this.#ledger.sentTo(session.account, to.bare, RECENT)
-    return new Set(entries.map((entry) => contentOf(stanzaOf(entry))))
+  #isLooked(session: Session): boolean {
+    return session.mayResend && this.#clock.nowMs() - session.connectedAtMs <= WINDOW_MS
+  }
+
+  #lostLately(account: BareJid): readonly Lost[] {
+    const sinceMs = this.#clock.nowMs() - WINDOW_MS
+    return this.#lost.get(account)?.filter(({ atMs }) => atMs >= sinceMs) ?? []
+  }
+
+  /** Those that lost one longest ago come first. */
+  #forgetOld(): void {
+    const sinceMs = this.#clock.nowMs() - WINDOW_MS
+    for (const [account, lost] of this.#lost) {
+      if (this.#lost.size <= MAX_ACCOUNTS && (lost.at(-1)?.atMs ?? 0) >= sinceMs) return
+      this.#lost.delete(account)
+    }
+  }
+
+  #readOnce(account: BareJid, { trails, contacts }: Followed, contact: BareJid): Promise<ReadonlySet<string>> {
+    const reading = this.#read(account, trails, contact)
+    contacts.set(contact, reading)
+    reading.then(
+      (known) => contacts.set(contact, known.size === 0 ? NOTHING : known),
+      // The next message tries again.
+      () => contacts.delete(contact),
+    )
+    return reading
+  }
+
+  /** Both accounts' entries: with some retentions and preferences only one of them keeps its own. */
+  async #read(account: BareJid, trails: readonly Trail[], contact: BareJid): Promise<ReadonlySet<string>> {
+    await Promise.all(trails.map(({ settled }) => settled))
+    const query = { after: Math.min(...trails.map(({ after }) => after)), backwards: true, limit: RECENT }
+    const [own, theirs] = await Promise.all([
+      this.#log.range(account, { ...query, peer: contact }),
+      contact === account ? [] : this.#log.range(contact, { ...query, peer: account }),
+    ])
+    const known = new Set<string>()
+    for (const entry of [...own, ...theirs]) {
+      const message = stanzaOf(entry)
+      const { from } = message
+      const isSame = ({ resource, after, before }: Trail): boolean =>
+        entry.id > after && entry.id < before && (resource === undefined || resource === from?.resourcepart)
+      if (from?.bare === account && trails.some(isSame)) for (const key of keysOf(message)) known.add(key)
+    }
+    return known
   }
 }
+
+const idSpan = (ms: number): number => idAt(ms) - idAt(0)
+
+/**
+ * What makes two stanzas the same message: an origin-id, which is made to be the only one of its kind (XEP-0359 §3.2), or, since ids of stanzas may be counted from one
+ * on each stream, the id with all else but the addresses, what servers add, and the delay that a client may tell of.
+ */
+const keysOf = (message: Stanza): readonly string[] => {
+  const origin = message.get(NS_STANZA_ID, 'origin-id')?.attrs.id
+  const keys = origin === undefined || origin === '' ? [] : [`origin-id ${origin}`]
+  if (message.id !== undefined) keys.push(message.restamp({ from: undefined, to: undefined, drop: isAdded }).wire)
+  return keys
+}
+
+const isAdded = ({ ns, name }: Payload): boolean =>
+  (ns === NS_DELAY && name === 'delay') || (ns === NS_STANZA_ID && name === 'stanza-id')

@@ -201,7 +201,7 @@ export class Router {
     const { session, stanza, to } = passage
     if (!keep || session?.mayResend !== true) return this.#take(passage, keep)
     // DESIGN P2: what the ledger has is acknowledged, and neither stored nor delivered twice.
-    return this.#resends.has(session, stanza, to).then((isThere) => (isThere ? undefined : this.#take(passage, keep)))
+    return then(this.#resends.has(session, stanza, to), (isThere) => (isThere ? undefined : this.#take(passage, keep)))
   }
 
   #take(passage: Passage, keep: boolean): Settled | Promise<Settled> {

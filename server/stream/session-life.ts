@@ -3,6 +3,7 @@ import type { Logger } from '#server/base/log.ts'
 import type { Delivery } from '#server/core/delivery.ts'
 import type { Hooks } from '#server/core/hooks.ts'
 import type { Ledger } from '#server/core/ledger.ts'
+import type { Resends, Trail } from '#server/core/resends.ts'
 import type { Router } from '#server/core/router.ts'
 import { Session, type SessionHost } from '#server/core/session.ts'
 import type { Sessions } from '#server/core/sessions.ts'
@@ -22,6 +23,7 @@ export interface SessionLifeOptions {
   readonly hooks: Hooks
   readonly ledger: Ledger
   readonly delivery: Delivery
+  readonly resends: Resends
   readonly router: Router
   readonly host: SessionHost
   readonly resumeTimeoutMs: number
@@ -83,7 +85,7 @@ export class SessionLife {
    * before anything that is received from now on (§10.1), which waits for the promise.
    */
   open(stream: C2sStream, address: Address, answer: () => void): void | Promise<void> {
-    const { sessions, clock, hooks, ledger, delivery, host, log } = this.#options
+    const { sessions, clock, hooks, ledger, delivery, resends, host, log } = this.#options
     const rival = sessions.get(address)
     if (rival !== undefined) this.kick(rival, 'conflict', 'another stream has bound this resource')
     // RFC 6120 §7.6.2.1
@@ -99,7 +101,7 @@ export class SessionLife {
       () => this.#hasRoom(session),
     )
     const session: Session = new Session(address, outlet, host, clock.nowMs())
-    session.mayResend = stream.notes.has(RESUME_FAILED)
+    resends.begins(session, stream.notes.get(RESUME_FAILED) as Trail | 'unknown' | undefined)
     this.#streams.set(session, stream)
     delivery.hold(session)
     sessions.add(session)
@@ -115,6 +117,7 @@ export class SessionLife {
     if (this.#streams.get(session) !== stream) return
     this.#streams.delete(session)
     this.#laggingSince.delete(session)
+    if (!wasClosedInPeace) this.#options.resends.lost(session, stream.silentRounds * SWEEP_MS)
     // What the client sent before it went is still handled.
     if (wasClosedInPeace || !this.streamManagement.detach(session)) return session.whenHandled(() => this.end(session))
     const { clock, log, hooks, resumeTimeoutMs } = this.#options
@@ -144,6 +147,7 @@ export class SessionLife {
   kick(session: Session, condition: StreamErrorCondition, text: string, dropsWaiting = false): void {
     const stream = this.#streams.get(session)
     this.end(session, dropsWaiting)
+    this.#options.resends.lost(session)
     stream?.forsake(condition, text)
   }
 
@@ -156,9 +160,10 @@ export class SessionLife {
   /** Ends a session for good. What it had been sent and did not take is still pending in the ledger, or goes there now. */
   end(session: Session, dropsWaiting = false): void {
     if (session.hasEnded) return
-    const { sessions, hooks, log, clock } = this.#options
+    const { sessions, hooks, log, clock, resends } = this.#options
     const waiting = this.#waiting.get(session)
     waiting?.timer.cancel()
+    const silentMs = (this.#streams.get(session)?.silentRounds ?? 0) * SWEEP_MS
     this.#waiting.delete(session)
     this.#streams.delete(session)
     this.#laggingSince.delete(session)
@@ -169,7 +174,7 @@ export class SessionLife {
     hooks.emit('session-ended', { session, status: '' })
     if (session.handled < session.received) this.#settle(session)
     this.#rescue(session, waiting?.sinceMs ?? clock.nowMs())
-    this.streamManagement.forget(session)
+    this.streamManagement.forget(session, resends.trailOf(session, silentMs))
   }
 
   #settle(session: Session): void {

@@ -1,4 +1,5 @@
 import { randomOctets } from '#server/base/random.ts'
+import type { Trail } from '#server/core/resends.ts'
 import type { Session } from '#server/core/session.ts'
 import { type Element, el } from '#stanzas/element.ts'
 import { NS_STREAM_MANAGEMENT as NS, NS_STANZA_ERRORS } from '#stanzas/namespaces.ts'
@@ -38,6 +39,7 @@ interface Gone {
   readonly account: string
   h: string
   session: Session | undefined
+  readonly trail: Trail
 }
 
 /** `h` of what the server has handled: durable where it must be (DESIGN P1). */
@@ -98,13 +100,13 @@ export class StreamManagement implements StreamFeature {
   }
 
   /** Forgets a session that is gone for good, but for its last count. */
-  forget(session: Session): void {
+  forget(session: Session, trail: Trail): void {
     const resumable = this.#bySession.get(session)
     if (resumable === undefined) return
     this.#bySession.delete(session)
     if (resumable.token === '') return
     this.#byToken.delete(resumable.token)
-    const gone: Gone = { account: session.account, h: '', session }
+    const gone: Gone = { account: session.account, h: '', session, trail }
     this.#gone.set(resumable.token, gone)
     // DESIGN P2: what is still on its way must not be sent again.
     session.whenHandled(() => {
@@ -201,16 +203,17 @@ export class StreamManagement implements StreamFeature {
   /** XEP-0198 §5: with the last count, if the session was this account's; binding goes on afterwards. */
   #refuseResume(stream: C2sStream, token: string): void | Promise<void> {
     this.counts.refused++
-    stream.notes.set(RESUME_FAILED, true)
     const gone = this.#gone.get(token)
-    if (gone === undefined || gone.account !== stream.account) return stream.send(failed('item-not-found'))
+    const isKnown = gone !== undefined && gone.account === stream.account
+    stream.notes.set(RESUME_FAILED, isKnown ? gone.trail : 'unknown')
+    if (!isKnown) return stream.send(failed('item-not-found'))
     const { session } = gone
     if (session === undefined) return stream.send(failed('item-not-found', gone.h))
     return new Promise<void>((resolve) => session.whenHandled(resolve)).then(() => stream.send(failed('item-not-found', gone.h)))
   }
 }
 
-/** The note on a stream whose client could not resume, and may send again what was not acknowledged. */
+/** The note on a stream whose client could not resume, and may send again what was not acknowledged: the trail of its session, or `unknown`. */
 export const RESUME_FAILED = 'resume-failed'
 
 /** Counts of sessions that are gone, which are kept for a while. */
