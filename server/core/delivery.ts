@@ -10,6 +10,8 @@ import type { Sessions } from './sessions.ts'
 
 /** Entries read at once while a session catches up. */
 const PAGE = 100
+/** Entries shown to a session that is behind which are remembered; those beyond it get what they were shown once more. */
+const MAX_SHOWN = 10_000
 
 /** Which resources of a local account get a message (RFC 6121 §8.5), and how a session is brought up to what it missed. */
 export class Delivery {
@@ -21,6 +23,8 @@ export class Delivery {
   readonly #onFailure: (session: Session, error: unknown) => void
   /** The newest entry that went to those it is for; entries go in the order of their ids. */
   #last: LogId
+  /** What sessions that are behind were shown of what they have not come to yet. */
+  readonly #shown = new WeakMap<Session, Set<LogId>>()
 
   constructor(parts: {
     readonly sessions: Sessions
@@ -84,6 +88,24 @@ export class Delivery {
     }
   }
 
+  /**
+   * Sends entries inside of other stanzas, as an archive does (XEP-0313 §6.1.1): one that is pending counts as taken when the client has it,
+   * and none is sent to the session again by itself.
+   */
+  show(session: Session, entries: readonly LogEntry[], wrap: (entry: LogEntry) => Stanza): void {
+    const sent = entries.some(({ isPending }) => isPending) ? sentTo(session) : NOTHING
+    for (const entry of entries) {
+      if (session.isCatchingUp && entry.id > session.cursor) this.#remember(session, entry.id)
+      session.send(wrap(entry), entry.isPending && !sent.has(entry.id) ? entry.id : undefined)
+    }
+  }
+
+  #remember(session: Session, id: LogId): void {
+    const shown = this.#shown.get(session) ?? new Set()
+    this.#shown.set(session, shown)
+    if (shown.size < MAX_SHOWN) shown.add(id)
+  }
+
   /** Whether a live message that is in no ledger would only pile up in front of a client that does not read. */
   isBehind(session: Session): boolean {
     return session.isCatchingUp || session.outlet.isLagging
@@ -116,6 +138,7 @@ export class Delivery {
     if (cursor < session.cursor) session.cursor = cursor
     session.isNew = false
     session.hasMissed = true
+    this.#shown.delete(session)
     this.#read(session)
   }
 
@@ -156,6 +179,7 @@ export class Delivery {
         await this.#sendPage(session)
       }
       session.isCatchingUp = false
+      this.#shown.delete(session)
     } catch (error) {
       // It stays behind, and tries again when `proceed` is called.
       session.hasMissed = true
@@ -169,7 +193,7 @@ export class Delivery {
     const { account, cursor, since } = session
     session.hasMissed = false
     // An entry that is pending and not among these has not been sent to this session.
-    const sent = new Set(session.outlet.untaken().map(({ mark }) => mark))
+    const sent = sentTo(session)
     const isOld = cursor < since
     const page = isOld ? await this.#ledger.pending(account, cursor, PAGE) : await this.#ledger.since(account, cursor, PAGE)
     if (session.cursor !== cursor || session.since !== since) {
@@ -187,7 +211,8 @@ export class Delivery {
         return
       }
       session.cursor = entry.id
-      if (entry.direction === 'in' && !sent.has(entry.id)) this.#redeliver(session, entry)
+      if (entry.direction === 'in' && !sent.has(entry.id) && !this.#shown.get(session)?.has(entry.id))
+        this.#redeliver(session, entry)
       if (session.hasEnded) return
     }
     if (page.length === PAGE) session.hasMissed = true
@@ -222,3 +247,8 @@ export class Delivery {
     return isPending && (addressee === undefined || (!addressee.isWilling && atMs < addressee.connectedAtMs))
   }
 }
+
+const NOTHING: ReadonlySet<LogId | undefined> = new Set()
+
+/** The entries that are on their way to the session's client. */
+const sentTo = (session: Session): ReadonlySet<LogId | undefined> => new Set(session.outlet.untaken().map(({ mark }) => mark))

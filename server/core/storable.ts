@@ -10,6 +10,7 @@ const EPHEMERAL: ReadonlySet<string> = new Set([
   'jabber:x:event',
   'http://jabber.org/protocol/nick',
   'urn:xmpp:carbons:2',
+  'urn:xmpp:mam:2',
   'urn:xmpp:delay',
 ])
 
