@@ -134,7 +134,7 @@ export interface LogQuery extends LogFilter {
   readonly backwards?: boolean
 }
 
-/** An owner's entries with one peer, by the newest of them. */
+/** An owner's texts with one peer, by the newest of them. */
 export interface LogConversation {
   readonly peer: string
   readonly last: LogId
@@ -157,7 +157,10 @@ export interface Log {
   range(owner: BareJid, query: LogQuery): Promise<readonly LogEntry[]>
   /** How many entries the filter lets through; costs a step for each entry of the owner between `after` and `before`. */
   count(owner: BareJid, filter: LogFilter): Promise<number>
-  /** The owner's conversations (entries that are not transient), the one with the newest entry first, from those whose newest is below `before`. */
+  /**
+   * The owner's conversations by their newest text (entries with `isText` that are not transient), the newest first, from those whose newest is below `before`.
+   * Receipts and markers are no reason to be in front.
+   */
   conversations(owner: BareJid, page: { readonly before?: LogId; readonly limit: number }): Promise<readonly LogConversation[]>
   /** Entries whose text has all these words (whole or by their beginning, in any case), chosen and ordered like `range`. */
   search(owner: BareJid, words: string, query: LogQuery): Promise<readonly LogEntry[]>

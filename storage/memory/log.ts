@@ -105,7 +105,7 @@ const conversationsOf = (
   { before = Number.POSITIVE_INFINITY, limit }: { readonly before?: LogId; readonly limit: number },
 ): readonly LogConversation[] => {
   const last = new Map<string, LogId>()
-  for (const { id, peer, isTransient } of entries) if (!isTransient) last.set(peer, id)
+  for (const { id, peer, isText, isTransient } of entries) if (isText && !isTransient) last.set(peer, id)
   return [...last]
     .map(([peer, id]) => ({ peer, last: id }))
     .filter((conversation) => conversation.last < before)

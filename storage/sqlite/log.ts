@@ -68,7 +68,8 @@ export const sqliteLog = (channel: Channel): Log => ({
   },
   async conversations(owner, { before = Number.POSITIVE_INFINITY, limit }) {
     const last = new Map<string, LogId>()
-    for (const { id, peer, isTransient } of await everything(channel, owner)) if (!isTransient) last.set(peer, id)
+    for (const { id, peer, isText, isTransient } of await everything(channel, owner))
+      if (isText && !isTransient) last.set(peer, id)
     return [...last]
       .map(([peer, id]) => ({ peer, last: id }))
       .filter((conversation) => conversation.last < before)
