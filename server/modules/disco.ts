@@ -19,6 +19,13 @@ export interface NodeItem {
 /** What is under a node of the server for this asker; `undefined` for a node that is not its own. */
 export type ItemsNode = (node: string, from: Jid) => readonly NodeItem[] | undefined
 
+/** What accounts have nodes for (XEP-0163 §6). Refuses by a `StanzaError` what there is not, or is not for this asker. */
+export interface AccountNodes {
+  info(account: Address, node: string, asker: Address): Promise<DiscoInfo>
+  /** Without a node: the nodes. */
+  items(account: Address, node: string | undefined, asker: Address): Promise<readonly Element[]>
+}
+
 /** What modules may add to the answers, and read of them. */
 export interface DiscoApi {
   /** What the server tells about itself; the same object until that changes. */
@@ -31,6 +38,8 @@ export interface DiscoApi {
   addInfoNode(answer: InfoNode): void
   /** Lists what is under nodes of the server. */
   addItemsNode(answer: ItemsNode): void
+  /** Answers for the nodes of every account. */
+  addAccountNodes(nodes: AccountNodes): void
 }
 
 /** Tells what the server and its accounts are and can do. */
@@ -46,6 +55,7 @@ export const disco = defineModule({
     const items: Element[] = []
     const nodes: InfoNode[] = []
     const itemsNodes: ItemsNode[] = []
+    const accountNodes: AccountNodes[] = []
     let serverInfo: DiscoInfo = {
       identities: [{ category: 'server', type: 'im', name: config.name }, ...registry.serverIdentities],
       features: registry.serverFeatures,
@@ -70,6 +80,9 @@ export const disco = defineModule({
       addItemsNode(answer) {
         itemsNodes.push(answer)
       },
+      addAccountNodes(nodes) {
+        accountNodes.push(nodes)
+      },
     }
 
     const infoOfServer = ({ payload, from }: IqRequest): Element => {
@@ -81,11 +94,21 @@ export const disco = defineModule({
       }
       throw new StanzaError('item-not-found')
     }
-    const infoOfAccount = async ({ payload, from, to: account }: IqRequest): Promise<Element> => {
-      // XEP-0030 §8, RFC 6121 §8.5.1: to strangers an account looks as if it did not exist.
-      if (!(await needs.roster.maySeePresence(from, account))) throw new StanzaError('service-unavailable')
-      if (payload.attrs.node !== undefined) throw new StanzaError('item-not-found')
-      return discoInfoElement(accountInfo)
+    const infoOfAccount = async ({ payload, from, fromAddress, to: account, toAddress }: IqRequest): Promise<Element> => {
+      const node = payload.attrs.node
+      const info = node === undefined ? accountInfo : await infoOfNode(toAddress, node, fromAddress)
+      // XEP-0030 §8, RFC 6121 §8.5.1: to strangers an account looks as if it did not exist, but for the nodes that it shows to everybody.
+      if ((node === undefined || info === undefined) && !(await needs.roster.maySeePresence(from, account)))
+        throw new StanzaError('service-unavailable')
+      if (info === undefined) throw new StanzaError('item-not-found')
+      return discoInfoElement(info, node)
+    }
+    const infoOfNode = async (account: Address, node: string, asker: Address): Promise<DiscoInfo | undefined> => {
+      for (const nodes of accountNodes) {
+        const info = await refusedAsNothing(nodes.info(account, node, asker))
+        if (info !== undefined) return info
+      }
+      return undefined
     }
     const itemsOfServer = ({ payload, from, to }: IqRequest): Element => {
       const { node } = payload.attrs
@@ -98,13 +121,18 @@ export const disco = defineModule({
       }
       throw new StanzaError('item-not-found')
     }
-    const itemsOfAccount = async ({ payload, from, to: account }: IqRequest): Promise<Element> => {
+    const itemsOfAccount = async ({ payload, from, fromAddress, to: account, toAddress }: IqRequest): Promise<Element> => {
       const node = payload.attrs.node
+      const maySee = await needs.roster.maySeePresence(from, account)
+      let found: readonly Element[] | undefined
+      if (maySee && node === undefined) found = sessions.available(account).map(({ jid }) => el(NS_DISCO_ITEMS, 'item', { jid }))
+      for (const nodes of accountNodes) {
+        const more = await refusedAsNothing(nodes.items(toAddress, node, fromAddress))
+        if (more !== undefined) found = [...(found ?? []), ...more]
+      }
       // XEP-0030 §8: strangers find nothing, with or without a node, whether or not there is such an account.
-      if (!(await needs.roster.maySeePresence(from, account))) return el(NS_DISCO_ITEMS, 'query', { node })
-      if (node !== undefined) throw new StanzaError('item-not-found')
-      const resources = sessions.available(account).map(({ jid }) => el(NS_DISCO_ITEMS, 'item', { jid }))
-      return el(NS_DISCO_ITEMS, 'query', {}, ...resources)
+      if (found === undefined && maySee && node !== undefined) throw new StanzaError('item-not-found')
+      return el(NS_DISCO_ITEMS, 'query', { node }, ...(found ?? []))
     }
 
     return {
@@ -118,3 +146,8 @@ export const disco = defineModule({
     }
   },
 })
+
+const refusedAsNothing = <T>(asked: Promise<T>): Promise<T | undefined> =>
+  asked.catch((error: unknown): undefined => {
+    if (!(error instanceof StanzaError)) throw error
+  })
