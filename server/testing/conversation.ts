@@ -11,11 +11,13 @@ import { parseJid } from '#stanzas/jid.ts'
 import { serialize } from '#stanzas/serialize.ts'
 import type { StanzaErrorCondition } from '#stanzas/stanza-error.ts'
 import { StanzaError } from '#stanzas/stanza-error.ts'
+import type { Driver } from '#storage/driver.ts'
 import { MemoryDriver } from '#storage/memory/driver.ts'
 import { Actor } from './actor.ts'
 import { FakeClock } from './fake-clock.ts'
 import { type Carrier, type Lines, openLines } from './lines.ts'
 import { any, xml } from './match.ts'
+import { mortal } from './mortal-driver.ts'
 import { socketListeners } from './socket-listeners.ts'
 
 export type { Actor }
@@ -40,6 +42,8 @@ export interface Scene {
   befriend(a: Actor, b: Actor): Promise<void>
   /** Resolves when nothing is on its way and nothing is being written. */
   settle(): Promise<void>
+  /** The server is killed, as by `kill -9`, and starts again over what it had given to the store; every connection is lost. */
+  dies(): Promise<void>
 }
 
 export interface ConversationOptions {
@@ -82,7 +86,7 @@ const withNeeds = (modules: readonly Module[]): readonly Module[] => {
 }
 
 /** The whole server but for its listeners, as conversations have it. */
-export const assembleServer = (options: ConversationOptions, clock: FakeClock, driver: MemoryDriver): Promise<Assembly> => {
+export const assembleServer = (options: ConversationOptions, clock: FakeClock, driver: Driver): Promise<Assembly> => {
   const modules = withNeeds([ping, ...(options.modules ?? [])])
   const config = loadConfig({
     overrides: { domain: DOMAIN, login: { allowPlainWithoutTls: true }, ...options.config },
@@ -115,17 +119,35 @@ export const assembleServer = (options: ConversationOptions, clock: FakeClock, d
 const setUp = async (carrier: Carrier, options: ConversationOptions): Promise<{ scene: Scene; tearDown(): Promise<void> }> => {
   const clock = new FakeClock()
   const driver = new MemoryDriver({ nowMs: () => clock.nowMs() })
-  const server = await assembleServer(options, clock, driver)
-  const lines = await openLines(carrier, server.accept, socketListeners(clock))
+  let life = mortal(driver)
+  let server = await assembleServer(options, clock, life.driver)
+  const lines = await openLines(carrier, (connection) => server.accept(connection), socketListeners(clock))
   const settle = settler(lines)
+  const actors: Actor[] = []
   const scene: Scene = {
     domain: DOMAIN,
     clock,
     carrier,
-    server,
+    get server() {
+      return server
+    },
     driver,
     settle,
-    visit: async (remoteAddress) => new Actor(await lines.open(remoteAddress), DOMAIN, settle),
+    async visit(remoteAddress) {
+      const actor = new Actor(await lines.open(remoteAddress), DOMAIN, settle)
+      actors.push(actor)
+      return actor
+    },
+    async dies() {
+      life.kill()
+      for (const actor of actors) await actor.vanishes()
+      // Its timers end; what else it would like to do no longer matters.
+      void server.stop()
+      driver.release()
+      await driver.check().catch(() => undefined)
+      life = mortal(driver)
+      server = await assembleServer(options, clock, life.driver)
+    },
     async createAccount(text) {
       const jid = parseJid(text)?.bare
       if (jid === undefined) throw new Error(`${text} is no JID`)
