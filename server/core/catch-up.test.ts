@@ -239,3 +239,66 @@ conversation(
     await desk.receivesNothing()
   },
 )
+
+const STATE = '<composing xmlns="http://jabber.org/protocol/chatstates"/>'
+const types = (to = romeo): string => xml`<message type="chat" to="${to}">${STATE}</message>`
+const typing = (from: Actor, to = romeo): string => xml`<message type="chat" from="${from.jid}" to="${to}">${STATE}</message>`
+
+conversation('RFC 6120 §10.1: what is not kept does not overtake what a session is still to read', memory, async (scene) => {
+  const juliet = await scene.comesOnline('juliet@verona.example/balcony')
+  const phone = await scene.comesOnline(`${romeo}/phone`)
+  const token = await enables(phone)
+  await phone.vanishes()
+  await juliet.sends(types() + says('m1') + types() + says('m2') + types())
+  const back = await resumes(scene, phone.jid, token, 0)
+  await back.receives(
+    resumed(token),
+    typing(juliet),
+    asked,
+    late('m1', juliet),
+    late('m2', juliet),
+    typing(juliet),
+    typing(juliet),
+  )
+  await juliet.sends(types())
+  await back.receives(typing(juliet))
+})
+
+conversation('RFC 6120 §10.1: nor does a copy of what another device received', memory, async (scene) => {
+  const juliet = await scene.comesOnline('juliet@verona.example/balcony')
+  const phone = await scene.comesOnline(`${romeo}/phone`)
+  const desk = await scene.comesOnline(`${romeo}/desk`)
+  await phone.ignores()
+  await phone.sends('<iq type="set" id="c1"><enable xmlns="urn:xmpp:carbons:2"/></iq>')
+  await phone.ignores()
+  const token = await enables(phone)
+  await phone.vanishes()
+  await juliet.sends(says('m1') + says('m2', desk.jid))
+  const back = await resumes(scene, phone.jid, token, 0)
+  await back.receives(resumed(token), late('m1', juliet), asked)
+  const copy = await back.next()
+  if (copy.getChild('received', 'urn:xmpp:carbons:2') === undefined) throw new Error(copy.name)
+})
+
+conversation(
+  'RFC 6120 §10.1: a client that never says it is available does not wait for what is not kept',
+  memory,
+  async (scene) => {
+    const juliet = await scene.comesOnline('juliet@verona.example/balcony')
+    const bot = await scene.connect(`${romeo}/bot`)
+    await juliet.sends(types(bot.jid))
+    await bot.receives(typing(juliet, bot.jid))
+  },
+)
+
+conversation('DESIGN P5: what is not kept waits for a session that is behind up to a hundred; more goes ahead', memory, async (scene) => {
+  const juliet = await scene.comesOnline('juliet@verona.example/balcony')
+  const phone = await scene.comesOnline(`${romeo}/phone`)
+  const token = await enables(phone)
+  await phone.vanishes()
+  await juliet.sends(says('m1'))
+  for (let n = 0; n < 102; n++) await juliet.sends(types())
+  const back = await resumes(scene, phone.jid, token, 0)
+  const got = (await back.collects()).filter(({ name }) => name === 'message')
+  if (got.length !== 103 || got[101]?.attrs.id !== 'm1') throw new Error(`${got.length}, m1 not in place 101`)
+})

@@ -10,8 +10,16 @@ import type { Sessions } from './sessions.ts'
 
 /** Entries read at once while a session catches up. */
 const PAGE = 100
+/** What is kept nowhere and comes behind what a session is still to read; with more, all of it goes ahead. */
+const MAX_HELD = 100
+const MAX_HELD_BYTES = 64 * 1024
 /** Entries shown to a session that is behind which are remembered; those beyond it get what they were shown once more. */
 const MAX_SHOWN = 10_000
+
+interface Held {
+  readonly messages: Stanza[]
+  bytes: number
+}
 
 /** Which resources of a local account get a message (RFC 6121 §8.5), and how a session is brought up to what it missed. */
 export class Delivery {
@@ -23,6 +31,8 @@ export class Delivery {
   readonly #onFailure: (session: Session, error: unknown) => void
   /** The newest entry that went to those it is for; entries go in the order of their ids. */
   #last: LogId
+  /** What comes behind it. */
+  readonly #held = new WeakMap<Session, Held>()
   /** What sessions that are behind were shown of what they have not come to yet. */
   readonly #shown = new WeakMap<Session, Set<LogId>>()
 
@@ -72,7 +82,7 @@ export class Delivery {
   send(message: Stanza, to: Address, sessions: readonly Session[], entry: LogId | undefined): void {
     if (entry === undefined) {
       this.counts.live += sessions.length
-      for (const session of sessions) session.send(message)
+      for (const session of sessions) this.sendBehind(session, message)
       return
     }
     this.#last = entry
@@ -86,6 +96,25 @@ export class Delivery {
         session.send(copy, entry)
       }
     }
+  }
+
+  /** Sends what is in no ledger; to a session that is still to read there, behind that (RFC 6120 §10.1). */
+  sendBehind(session: Session, message: Stanza): void {
+    if (!session.isCatchingUp) return session.send(message)
+    const held = this.#held.get(session) ?? { messages: [], bytes: 0 }
+    this.#held.set(session, held)
+    held.messages.push(message.detach())
+    held.bytes += message.size
+    if (held.messages.length > MAX_HELD || held.bytes > MAX_HELD_BYTES) this.#sendHeld(session)
+    // Like #leave: who never says that it is available would wait for ever.
+    else if (!session.isWilling) this.#read(session)
+  }
+
+  #sendHeld(session: Session): void {
+    const held = this.#held.get(session)
+    if (held === undefined) return
+    this.#held.delete(session)
+    for (const message of held.messages) session.send(message)
   }
 
   /**
@@ -180,6 +209,7 @@ export class Delivery {
       }
       session.isCatchingUp = false
       this.#shown.delete(session)
+      this.#sendHeld(session)
     } catch (error) {
       // It stays behind, and tries again when `proceed` is called.
       session.hasMissed = true

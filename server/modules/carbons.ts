@@ -47,7 +47,9 @@ export const carbons = defineModule({
           entry === undefined ? stanza : stanza.restamp({ append: stanzaIdWire(account, entry) }),
         )
         const counts = direction === 'received' && isTaken(device, recipients ?? [])
-        device.send(forwarded.restamp({ to: device.address }), counts ? entry : undefined)
+        const own = forwarded.restamp({ to: device.address })
+        if (counts) device.send(own, entry)
+        else delivery.sendBehind(device, own)
       }
     }
 
