@@ -83,10 +83,10 @@ export const assemble = async (options: AssemblyOptions): Promise<Assembly> => {
     bcryptMatches,
     iterations: config.login.scramIterations,
   })
-  const retention = config.ledger.retention
+  const retention = config.ledger.retention === 'forever' ? Number.POSITIVE_INFINITY : config.ledger.retention
   const ledger = await Ledger.open(driver.log, clock, {
     mode: config.ledger.mode,
-    retention: retention === 'forever' ? Number.POSITIVE_INFINITY : retention,
+    retention,
   })
   const delivery = new Delivery({
     sessions,
@@ -274,21 +274,19 @@ export const assemble = async (options: AssemblyOptions): Promise<Assembly> => {
     onLost: (stream: C2sStream, session: Session, wasClosedInPeace: boolean) => life.onLost(stream, session, wasClosedInPeace),
     onGone: (stream: C2sStream) => streams.delete(stream),
   }
-  const sweep =
-    retention === 'forever'
-      ? undefined
-      : new RetentionSweep({
-          accounts,
-          entries: driver.log,
-          clock,
-          log,
-          domain: domain.domainpart,
-          keepMs: retention === 'until-delivered' ? 0 : retention,
-        })
+  const sweep = new RetentionSweep({
+    accounts,
+    entries: driver.log,
+    clock,
+    log,
+    domain: domain.domainpart,
+    retention,
+    retentionOf: (account) => ledger.retentionOf?.(account),
+  })
   measure(metrics, { sessions, accounts, ledger, pendingLimit, delivery, iq, life, throttle, sweep })
   metrics.gauge('streams', 'Open client streams, before and after login.', () => streams.size)
   life.start()
-  sweep?.start()
+  if (retention !== Number.POSITIVE_INFINITY || ledger.retentionOf !== undefined) sweep.start()
 
   return {
     accept(connection) {
@@ -306,7 +304,7 @@ export const assemble = async (options: AssemblyOptions): Promise<Assembly> => {
     async stop() {
       for (const stream of streams) stream.fail('system-shutdown')
       life.stop()
-      sweep?.stop()
+      sweep.stop()
       for (const session of [...sessions.all()]) life.end(session)
       ledger.tidy()
       for (const off of unsubscribe) off()

@@ -21,7 +21,7 @@ export interface Measured {
   readonly iq: IqDispatch
   readonly life: SessionLife
   readonly throttle: LoginThrottle | undefined
-  readonly sweep: RetentionSweep | undefined
+  readonly sweep: RetentionSweep
 }
 
 /** Stanzas by kind. */
@@ -67,11 +67,7 @@ const measureMessages = (metrics: Metrics, { ledger, pendingLimit, delivery, swe
     'Messages that were refused because too much waits for the account.',
     () => pendingLimit.refused,
   )
-  metrics.total(
-    'messages_expired_total',
-    'Ledger entries that were removed because their time was over.',
-    () => sweep?.expired ?? 0,
-  )
+  metrics.total('messages_expired_total', 'Ledger entries that were removed because their time was over.', () => sweep.expired)
 }
 
 const measureSessions = (metrics: Metrics, { sessions, life, iq }: Measured): void => {

@@ -1,13 +1,14 @@
 import type { Clock, Timer } from '#server/base/clock.ts'
 import type { Address, BareJid } from '#stanzas/jid.ts'
 import { parseStanza, type Stanza } from '#stanzas/stanza.ts'
-import type { Log, LogEntry, LogId, LogPlace } from '#storage/shapes.ts'
+import type { Wire } from '#stanzas/wire.ts'
+import type { Log, LogConversation, LogEntry, LogFilter, LogId, LogPlace, LogQuery } from '#storage/shapes.ts'
 import { isText } from './storable.ts'
 
 /** `durable`: stored, then visible, then acknowledged. `relaxed`: visible at once, stored soon. `off`: only what no device took is stored. */
 export type LedgerMode = 'durable' | 'relaxed' | 'off'
 
-/** How long entries are kept once delivered: not at all, so many milliseconds, or for ever. */
+/** How long entries are kept once delivered: not at all, so many milliseconds, or for ever (`Infinity`). */
 export type Retention = 'until-delivered' | number
 
 /** 2024-01-01; ids count milliseconds from here. */
@@ -19,12 +20,32 @@ const IDS_PER_MS = 2048
 const MOST_DOOMED = 1000
 const DOOM_MS = 500
 
-/** What one account is to remember of a message. */
+/** Facts about messages that were taken are told once as long as so many others came in between; 10,000 ids are half a megabyte. */
+const MOST_TOLD = 10_000
+
+/** What becomes of an account's side of a message: it is kept in its archive, or goes once it is delivered. */
+export type Archiving = 'archive' | 'transient'
+
+/**
+ * Says what an account wants of its messages with a peer (a bare JID). Every message that is kept asks it twice, so it answers from memory where it can;
+ * a promise holds up the session that sent the message, and its rejection refuses the message.
+ */
+export type ArchivePolicy = (owner: BareJid, peer: string, message: Stanza) => Archiving | Promise<Archiving>
+
+/** Which local accounts are to remember a message. */
 export interface Remembered {
+  /** `undefined` where it is no account's here, or keeps nothing of it. */
   readonly sender: BareJid | undefined
-  readonly recipient: BareJid | undefined
-  readonly isPending: boolean
+  readonly recipient: BareJid
+  /** Whether the recipient's entry goes once it is taken. */
+  readonly isTransient: boolean
 }
+
+/** What is told of a record that is durable. */
+export type KeptListener = (id: LogId, stanza: Stanza, from: Address, to: Address) => void
+
+/** What is told of an entry that a device of its account has taken; also when it was taken. */
+export type TakenListener = (account: BareJid, id: LogId, atMs: number) => void
 
 /**
  * One record of every message that is worth keeping, with marks for those no device has taken.
@@ -34,6 +55,18 @@ export class Ledger {
   readonly mode: LedgerMode
   /** Messages that were kept, and taken by a device, so far. */
   readonly counts = { kept: 0, taken: 0 }
+  /** What accounts want of their messages; without it, all are archived. One module's, which takes it away again when it stops. */
+  archiving: ArchivePolicy | undefined
+  /**
+   * Is told of every record once it is durable, before it is delivered (in `relaxed` mode perhaps after that). One module's; it must not throw.
+   */
+  onKept: KeptListener | undefined
+  /**
+   * Is told when a device takes a message, and not again when others do soon after. One module's; it must not throw.
+   */
+  onTaken: TakenListener | undefined
+  /** How long an account wants its messages kept, where it says so; asked once an hour for each. One module's. */
+  retentionOf: ((account: BareJid) => Promise<Retention | undefined>) | undefined
   readonly #retention: Retention
   readonly #log: Log
   readonly #clock: Clock
@@ -42,6 +75,9 @@ export class Ledger {
   #doomed = new Map<BareJid, LogId[]>()
   #doomedCount = 0
   #doom: Timer | undefined
+  /** The entries that `onTaken` was told of lately, the older half apart. */
+  #told = new Set<LogId>()
+  #toldBefore = new Set<LogId>()
 
   private constructor(
     log: Log,
@@ -76,24 +112,58 @@ export class Ledger {
     return this.#lastId
   }
 
-  /** Adds an entry for each local party; `done` is called when it is durable, in the order of the calls. */
+  /** Who remembers a message from this local account (if it is one's) to that one; without a promise unless the policy has to look it up. */
+  rememberers(message: Stanza, sender: BareJid | undefined, from: Address, to: Address): Remembered | Promise<Remembered> {
+    const policy = this.archiving
+    const own = this.#retention === 'until-delivered' || sender === to.bare ? undefined : sender
+    if (policy === undefined) return { sender: own, recipient: to.bare, isTransient: false }
+    const theirs = policy(to.bare, from.bare, message)
+    const mine = own === undefined ? 'transient' : policy(own, to.bare, message)
+    const remembered = (recipients: Archiving, senders: Archiving): Remembered => ({
+      sender: senders === 'archive' ? own : undefined,
+      recipient: to.bare,
+      isTransient: recipients === 'transient',
+    })
+    if (theirs instanceof Promise || mine instanceof Promise)
+      return Promise.all([theirs, mine]).then(([recipients, senders]) => remembered(recipients, senders))
+    return remembered(theirs, mine)
+  }
+
+  /** Adds an entry for each who remembers, the recipient's pending; `done` is called when it is durable, in the order of the calls. */
   append(id: LogId, stanza: Stanza, from: Address, to: Address, remembered: Remembered, done: (error?: Error) => void): void {
-    const places: LogPlace[] = []
-    const { sender, recipient, isPending } = remembered
-    if (recipient !== undefined)
-      places.push({ owner: recipient, peer: from.bare, direction: 'in', isPending, isTransient: false })
-    if (sender !== undefined && sender !== recipient && this.#retention !== 'until-delivered')
+    const { sender, recipient, isTransient } = remembered
+    const places: LogPlace[] = [{ owner: recipient, peer: from.bare, direction: 'in', isPending: true, isTransient }]
+    if (sender !== undefined)
       places.push({ owner: sender, peer: to.bare, direction: 'out', isPending: false, isTransient: false })
-    if (places.length === 0) return done()
     this.counts.kept++
-    this.#log.append({ id, atMs: this.#clock.nowMs(), stanza: stanza.wire, isText: isText(stanza), places }, done)
+    const record = { id, atMs: this.#clock.nowMs(), stanza: stanza.wire, isText: isText(stanza), places }
+    if (this.onKept === undefined) return this.#log.append(record, done)
+    this.#log.append(record, (error) => {
+      try {
+        if (error === undefined) this.onKept?.(id, stanza, from, to)
+      } finally {
+        done(error)
+      }
+    })
   }
 
   /** A device of the account has the message. */
   taken(account: BareJid, id: LogId): void {
     this.counts.taken++
-    this.#log.clearPending(account, id, this.#clock.nowMs())
+    const atMs = this.#clock.nowMs()
+    this.#log.clearPending(account, id, atMs)
     if (this.#retention === 'until-delivered') this.#dismiss(account, id)
+    if (this.onTaken !== undefined && this.#isNews(id)) this.onTaken(account, id, atMs)
+  }
+
+  #isNews(id: LogId): boolean {
+    if (this.#told.has(id) || this.#toldBefore.has(id)) return false
+    if (this.#told.size >= MOST_TOLD / 2) {
+      this.#toldBefore = this.#told
+      this.#told = new Set()
+    }
+    this.#told.add(id)
+    return true
   }
 
   #dismiss(account: BareJid, id: LogId): void {
@@ -126,10 +196,50 @@ export class Ledger {
     return this.#log.range(account, { after, limit })
   }
 
+  /** One entry of the account's. */
+  get(account: BareJid, id: LogId): Promise<LogEntry | undefined> {
+    return this.#log.get(account, id)
+  }
+
+  /** The account's entries that the filter lets through, a page of them; see `Log.range`. */
+  range(account: BareJid, query: LogQuery): Promise<readonly LogEntry[]> {
+    return this.#log.range(account, query)
+  }
+
+  /** How many entries the filter lets through. */
+  count(account: BareJid, filter: LogFilter): Promise<number> {
+    return this.#log.count(account, filter)
+  }
+
+  /** The account's conversations, the one with the newest text first. */
+  conversations(
+    account: BareJid,
+    page: { readonly before?: LogId; readonly limit: number },
+  ): Promise<readonly LogConversation[]> {
+    return this.#log.conversations(account, page)
+  }
+
+  /** Entries whose text has all these words, chosen and ordered like `range`. */
+  search(account: BareJid, words: string, query: LogQuery): Promise<readonly LogEntry[]> {
+    return this.#log.search(account, words, query)
+  }
+
+  /** Puts another stanza in a record's place, for all who have it; `false` when this account has no such entry. */
+  replace(account: BareJid, id: LogId, stanza: Wire): Promise<boolean> {
+    return this.#log.replace(account, id, stanza)
+  }
+
+  /** Removes entries of this account; others keep theirs. */
+  delete(account: BareJid, ids: readonly LogId[]): Promise<void> {
+    return this.#log.delete(account, ids)
+  }
+
+  /** How many messages wait for a device of the account. */
   countPending(account: BareJid): Promise<number> {
     return this.#log.countPending(account)
   }
 
+  /** Removes everything of an account that is no more. */
   forget(account: BareJid): Promise<void> {
     return this.#log.deleteOwner(account)
   }

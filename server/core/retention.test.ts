@@ -5,6 +5,7 @@ import type { BareJid } from '#stanzas/jid.ts'
 import { wire } from '#stanzas/wire.ts'
 import { MemoryDriver } from '#storage/memory/driver.ts'
 import { StorageError } from '#storage/storage-error.ts'
+import type { Retention } from './ledger.ts'
 import { RetentionSweep } from './retention.ts'
 
 const DAY_MS = 86_400_000
@@ -17,6 +18,8 @@ interface Stage {
   readonly entries: ReturnType<typeof recordingLog>['entries']
   /** What `expire` was asked for, a list for each turn of the loop in which it was. */
   readonly steps: { account: BareJid; limit: number }[][]
+  /** What accounts say for themselves. */
+  readonly own: Map<BareJid, Promise<Retention>>
   keep(account: BareJid, count: number, isPending?: boolean): Promise<void>
   left(account: BareJid): Promise<number>
   pass(ms: number): Promise<void>
@@ -24,19 +27,21 @@ interface Stage {
 
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
 
-const stageOf = async (accounts: readonly BareJid[], keepMs: number): Promise<Stage> => {
+const stageOf = async (accounts: readonly BareJid[], retention: Retention): Promise<Stage> => {
   const clock = new FakeClock()
   const driver = new MemoryDriver({ nowMs: () => clock.nowMs() })
   const { log, entries } = recordingLog()
   for (const jid of accounts) await driver.accounts.create({ jid, createdAtMs: 0, credentials: { scram: {} }, isDisabled: false })
   const steps: { account: BareJid; limit: number }[][] = []
   let asked: { account: BareJid; limit: number }[] | undefined
+  const own = new Map<BareJid, Promise<Retention>>()
   const sweep = new RetentionSweep({
     accounts: driver.accounts,
     clock,
     log,
     domain: DOMAIN,
-    keepMs,
+    retention,
+    retentionOf: (owner) => own.get(owner),
     entries: {
       expire(account, beforeMs, limit) {
         if (asked === undefined) {
@@ -58,6 +63,7 @@ const stageOf = async (accounts: readonly BareJid[], keepMs: number): Promise<St
     sweep,
     entries,
     steps,
+    own,
     async keep(owner, count, isPending = false) {
       for (let each = 0; each < count; each++) {
         id += 1
@@ -165,4 +171,19 @@ test('a sweep that was stopped does nothing more', async () => {
   clock.advance('2h')
   await pass(100)
   expect(steps).toHaveLength(1)
+})
+
+test('DESIGN P6: an account keeps its messages as long as it says, others as long as the host says', async () => {
+  const [romeo, nurse] = [account('romeo'), account('nurse')]
+  const { clock, own, sweep, keep, left, pass } = await stageOf([juliet, nurse, romeo], Number.POSITIVE_INFINITY)
+  own.set(romeo, Promise.resolve(DAY_MS))
+  own.set(nurse, Promise.resolve('until-delivered'))
+  for (const each of [juliet, nurse, romeo]) await keep(each, 2)
+  clock.jump(DAY_MS)
+  for (const each of [juliet, nurse, romeo]) await keep(each, 3)
+  await keep(nurse, 1, true)
+  sweep.start()
+  await pass(3_601_000)
+  expect([await left(juliet), await left(nurse), await left(romeo)]).toEqual([5, 1, 3])
+  sweep.stop()
 })

@@ -2,6 +2,7 @@ import type { Clock, Timer } from '#server/base/clock.ts'
 import type { Logger } from '#server/base/log.ts'
 import type { BareJid } from '#stanzas/jid.ts'
 import type { Account, Log } from '#storage/shapes.ts'
+import type { Retention } from './ledger.ts'
 
 /** What the sweep needs of the server. */
 export interface RetentionOptions {
@@ -12,8 +13,10 @@ export interface RetentionOptions {
   readonly clock: Clock
   readonly log: Logger
   readonly domain: string
-  /** How long a taken entry is kept; 0 for one that goes as soon as it is taken, which mends what a crash has left. */
-  readonly keepMs: number
+  /** How long a taken entry is kept where its account says nothing else. */
+  readonly retention: Retention
+  /** What an account says; `undefined` when it says nothing. */
+  readonly retentionOf: (account: BareJid) => Promise<Retention | undefined> | undefined
 }
 
 /** A round begins this long after the one before it began, or when that ends; the first one waits as long. */
@@ -24,6 +27,15 @@ const PAGE = 10
 const STEP = 100
 /** Between two steps the writer belongs to others. 1,800 entries a second, or 200 accounts, are faster than any server fills up. */
 const PAUSE_MS = 50
+
+/** Until when an account's entries are too old. */
+interface Old {
+  readonly account: BareJid
+  readonly beforeMs: number
+}
+
+/** 0 for entries that go as soon as they are taken, which mends what a crash has left. */
+const keptMs = (retention: Retention): number => (retention === 'until-delivered' ? 0 : retention)
 
 /**
  * Removes entries that are older than they may become (DESIGN P6), a little at a time: the accounts of the domain in pages, of each the oldest
@@ -70,23 +82,27 @@ export class RetentionSweep {
   }
 
   async #round(): Promise<void> {
-    const { accounts, clock, domain, keepMs } = this.#options
-    const beforeMs = clock.nowMs() - keepMs
+    const { accounts, clock, domain, retentionOf, retention } = this.#options
     for (let after: BareJid | undefined; !this.#hasStopped; ) {
       const page = await accounts.list(domain, { ...(after === undefined ? {} : { after }), limit: PAGE })
-      await this.#clean(
-        page.map(({ jid }) => jid),
-        beforeMs,
+      const nowMs = clock.nowMs()
+      const old = await Promise.all(
+        page.map(async ({ jid }) => ({ account: jid, beforeMs: nowMs - keptMs((await retentionOf(jid)) ?? retention) })),
       )
+      await this.#clean(old.filter(({ beforeMs }) => beforeMs > Number.NEGATIVE_INFINITY))
       after = page.at(-1)?.jid
       if (after === undefined || page.length < PAGE) return
     }
   }
 
-  async #clean(accounts: readonly BareJid[], beforeMs: number): Promise<void> {
-    for (let left = accounts; left.length > 0 && !this.#hasStopped; ) {
+  async #clean(old: readonly Old[]): Promise<void> {
+    // Those who keep everything cost a question each, and a pause like the others.
+    if (old.length === 0) await this.#pause()
+    for (let left = old; left.length > 0 && !this.#hasStopped; ) {
       const slice = Math.ceil(STEP / left.length)
-      const removed = await Promise.all(left.map((account) => this.#options.entries.expire(account, beforeMs, slice)))
+      const removed = await Promise.all(
+        left.map(({ account, beforeMs }) => this.#options.entries.expire(account, beforeMs, slice)),
+      )
       for (const count of removed) this.#expired += count
       left = left.filter((_, index) => removed[index] === slice)
       await this.#pause()

@@ -8,7 +8,7 @@ import type { Accounts } from './accounts.ts'
 import type { Delivery } from './delivery.ts'
 import type { Hooks, Passage } from './hooks.ts'
 import type { IqDispatch } from './iq.ts'
-import type { Ledger } from './ledger.ts'
+import type { Ledger, Remembered } from './ledger.ts'
 import type { PresenceRegistration, PresenceType, Service } from './module.ts'
 import type { PendingLimit } from './pending-limit.ts'
 import type { Resends } from './resends.ts'
@@ -205,10 +205,18 @@ export class Router {
   }
 
   #take(passage: Passage, keep: boolean): Settled | Promise<Settled> {
-    if (keep && this.#ledger.mode === 'durable') return this.#store(passage)
+    return keep ? then(this.#rememberers(passage), (remembered) => this.#go(passage, remembered)) : this.#go(passage, undefined)
+  }
+
+  #rememberers({ stanza, from, to }: Passage): Remembered | Promise<Remembered> {
+    return this.#ledger.rememberers(stanza, this.#localAccount(from), from, to)
+  }
+
+  #go(passage: Passage, remembered: Remembered | undefined): Settled | Promise<Settled> {
+    if (remembered !== undefined && this.#ledger.mode === 'durable') return this.#store(passage, remembered)
     const waiting = passage.session?.drained()
-    if (waiting !== undefined) return waiting.then(() => this.#arrive(passage, keep))
-    return this.#arrive(passage, keep)
+    if (waiting !== undefined) return waiting.then(() => this.#arrive(passage, remembered))
+    return this.#arrive(passage, remembered)
   }
 
   #refuseMessage({ stanza }: Passage): undefined {
@@ -217,19 +225,19 @@ export class Router {
   }
 
   /** DESIGN P1: durable, then visible, then acknowledged. */
-  #store(passage: Passage): 'stored' | undefined {
-    return this.#keep({ ...passage, stanza: this.#clean(passage) })
+  #store(passage: Passage, remembered: Remembered): 'stored' | undefined {
+    return this.#keep({ ...passage, stanza: this.#clean(passage) }, remembered)
   }
 
-  #keep(clean: Passage): 'stored' | undefined {
+  #keep(clean: Passage, remembered: Remembered): 'stored' | undefined {
     const { session } = clean
-    this.#append(this.#ledger.nextId(), clean, () => session?.settle())
+    this.#append(this.#ledger.nextId(), clean, remembered, () => session?.settle())
     return session === undefined ? undefined : 'stored'
   }
 
-  #append(id: LogId, passage: Passage, settled: () => void): void {
+  #append(id: LogId, passage: Passage, remembered: Remembered, settled: () => void): void {
     const { stanza } = passage
-    this.#record(id, passage, (error) => {
+    this.#ledger.append(id, stanza, passage.from, passage.to, remembered, (error) => {
       try {
         if (error === undefined) this.#deliver(passage, id)
         else this.#notStored(passage, error)
@@ -239,10 +247,6 @@ export class Router {
       }
       settled()
     })
-  }
-
-  #record(id: LogId, { stanza, from, to }: Passage, done: (error?: Error) => void): void {
-    this.#ledger.append(id, stanza, from, to, { sender: this.#localAccount(from), recipient: to.bare, isPending: true }, done)
   }
 
   #notStored({ stanza }: Passage, error: Error): void {
@@ -275,10 +279,10 @@ export class Router {
   }
 
   /** A message that is visible before it is stored, or that is not stored at all. */
-  #arrive(passage: Passage, keep: boolean): undefined | 'stored' {
+  #arrive(passage: Passage, remembered: Remembered | undefined): undefined | 'stored' {
     const clean = { ...passage, stanza: this.#clean(passage) }
-    const { stanza, to } = clean
-    if (!keep) {
+    const { stanza, from, to } = clean
+    if (remembered === undefined) {
       const recipients = this.#delivery.recipients(stanza, to)
       // RFC 6121 §8.5.2.2.1: what may not be kept and has text is returned; a bare chat state is not worth an error.
       if (recipients.length === 0 && stanza.has('jabber:client', 'body') && stanza.type !== 'headline' && stanza.type !== 'error')
@@ -288,7 +292,7 @@ export class Router {
     }
     if (this.#ledger.mode === 'relaxed') {
       const id = this.#ledger.nextId()
-      this.#record(id, clean, (error) => {
+      this.#ledger.append(id, stanza, from, to, remembered, (error) => {
         if (error !== undefined) this.#onFailure(stanza, error)
       })
       this.#deliver(clean, id)
@@ -302,14 +306,18 @@ export class Router {
       return undefined
     }
     // Nobody is there to take it: this is what the ledger is for, whatever its mode.
-    return this.#keep(clean)
+    return this.#keep(clean, remembered)
   }
 
   /** A message of a session that ended, which was neither taken nor in the ledger; `hadOthers`: other resources were there for those to the bare JID. */
   salvage(message: Stanza, hadOthers: boolean): void {
     const { from, to } = message
     if (from === undefined || to === undefined || !isStorable(message) || (hadOthers && to.resourcepart === '')) return
-    this.#append(this.#ledger.nextId(), { stanza: message, from, to, session: undefined }, () => undefined)
+    const passage: Passage = { stanza: message, from, to, session: undefined }
+    const keep = (remembered: Remembered): void => this.#append(this.#ledger.nextId(), passage, remembered, () => undefined)
+    const remembered = this.#rememberers(passage)
+    if (remembered instanceof Promise) remembered.then(keep).catch((error: Error) => this.#notStored(passage, error))
+    else keep(remembered)
   }
 
   // ---- iq
