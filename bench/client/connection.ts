@@ -78,10 +78,26 @@ async function connectSocket({ kind, port, domain }: SocketTarget): Promise<Conn
 
 async function connectWebSocket(url: string, domain: string): Promise<Connection> {
   const socket = new WebSocket(url, 'xmpp', { perMessageDeflate: false, rejectUnauthorized: false })
+  let below: Socket | undefined
+  let isCorked = false
+  const uncork = () => {
+    isCorked = false
+    below?.uncork()
+  }
+  socket.once('upgrade', (response) => {
+    below = response.socket
+  })
   const connection: Connection = {
     // RFC 7395 §3.3: one stanza, one message; each is a document of its own and declares its namespace.
     send: (xml) => {
-      if (socket.readyState === WebSocket.OPEN) socket.send(xml)
+      if (socket.readyState !== WebSocket.OPEN) return
+      // One write a turn, as over TCP: otherwise the rows would compare how clients write.
+      if (!isCorked && below !== undefined) {
+        isCorked = true
+        below.cork()
+        setImmediate(uncork)
+      }
+      socket.send(xml)
     },
     openStream: () => connection.send(`<open xmlns='urn:ietf:params:xml:ns:xmpp-framing' to='${domain}' version='1.0'/>`),
     stall: () => socket.pause(),

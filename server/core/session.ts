@@ -5,7 +5,7 @@ import type { LogId } from '#storage/shapes.ts'
 
 /** What carries a session's stanzas to its client: a stream, or (XEP-0198) the queue that waits for one. */
 export interface Outlet {
-  /** Queues a stanza. `mark` names the pending entry that is cleared when the peer has it. */
+  /** Queues a stanza, written as the session's stream wants it. `mark` names the pending entry that is cleared when the peer has it. */
   send(data: Wire, mark: LogId | undefined): void
   /** So much is queued or unacknowledged that only what the ledger does not keep may still be sent. */
   readonly isLagging: boolean
@@ -60,6 +60,10 @@ export class Session {
   mayResend = false
   /** A read is under way. */
   isReading = false
+  /** Whether its client's stream consists of frames, each of which declares its namespace (RFC 7395 §3.3.3). */
+  isFramed = false
+  /** The device its client is on, if that has said so (XEP-0386 §4). */
+  device: string | undefined
   /** Where the next read begins: entries up to here have been sent, or are not for this session. */
   cursor: LogId = 0
   /** Entries up to here are sent only if no device has taken them; of those behind it, all. */
@@ -242,7 +246,7 @@ export class Session {
 
   /** Writes a stanza as it is; for those who held it back at `outbound`. */
   write(stanza: Stanza, mark?: LogId): void {
-    this.#outlet.send(stanza.wire, mark)
+    this.#outlet.send(this.isFramed ? stanza.selfContained : stanza.wire, mark)
   }
 
   /**

@@ -354,6 +354,7 @@ export class C2sStream implements ConnectionHandler, XmlStreamHandler, StanzaSin
   /** A resource was bound, or a session resumed, on this stream. */
   bound(session: Session): void {
     this.#session = session
+    session.isFramed = this.#isFramed
     this.#phase = 'bound'
     this.#loginTimer?.cancel()
     this.#loginTimer = undefined
@@ -373,9 +374,12 @@ export class C2sStream implements ConnectionHandler, XmlStreamHandler, StanzaSin
     this.connection.write(this.#isFramed ? serialize(element, '') : serialize(element, NS_CLIENT))
   }
 
+  write(data: Wire): void {
+    if (!this.#hasClosed) this.connection.write(data)
+  }
+
   writeStanza(data: Wire): void {
-    if (this.#hasClosed) return
-    this.connection.write(this.#isFramed ? framed(data) : data)
+    this.write(this.#isFramed ? framed(data) : data)
   }
 
   afterFlush(callback: () => void): void {
@@ -483,10 +487,13 @@ export class C2sStream implements ConnectionHandler, XmlStreamHandler, StanzaSin
   }
 }
 
+const FRAMED = ` xmlns='${NS_CLIENT}'`
+
 /** RFC 7395 §3.3.3: each frame declares the namespace of its element. */
 const framed = (data: Wire): Wire => {
-  const end = data.startsWith('<message') ? 8 : data.startsWith('<presence') ? 9 : data.startsWith('<iq') ? 3 : 0
-  return end === 0 ? data : wire(`${data.slice(0, end)} xmlns='${NS_CLIENT}'${data.slice(end)}`)
+  const end = data.startsWith('<message') ? 8 : data.startsWith('<presence') ? 9 : 3
+  if (data.startsWith(FRAMED, end)) return data
+  return wire(`${data.slice(0, end)}${FRAMED}${data.slice(end)}`)
 }
 
 const asStreamError = (error: unknown): StreamError => {

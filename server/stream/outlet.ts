@@ -5,6 +5,9 @@ import type { StreamErrorCondition } from './stream-error.ts'
 
 /** What an outlet needs of the stream it writes to. */
 export interface StanzaSink {
+  /** Writes what is in the form of this stream. */
+  write(data: Wire): void
+  /** Writes a stanza that may have been written for a stream of the other form. */
   writeStanza(data: Wire): void
   afterFlush(callback: () => void): void
   readonly queuedBytes: number
@@ -60,7 +63,7 @@ export class PlainOutlet implements Outlet {
 
   send(data: Wire, mark: LogId | undefined): void {
     this.#sent++
-    this.#sink.writeStanza(data)
+    this.#sink.write(data)
     if (mark !== undefined) this.#untaken.push({ mark, data })
     const { isLagging } = this
     if (!this.#isWaiting && (mark !== undefined || isLagging)) this.#awaitFlush()

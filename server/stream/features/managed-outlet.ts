@@ -69,7 +69,7 @@ export class ManagedOutlet implements Outlet {
   send(data: Wire, mark: LogId | undefined): void {
     this.#queue.push(data, mark)
     if (this.#sink !== undefined) {
-      this.#sink.writeStanza(data)
+      this.#sink.write(data)
       this.request()
     }
     if (this.#isOverfull) this.#onOverflow()
@@ -79,7 +79,7 @@ export class ManagedOutlet implements Outlet {
   request(): void {
     if (this.#isRequestOpen || this.#sink === undefined) return
     this.#isRequestOpen = true
-    this.#sink.writeStanza(REQUEST)
+    this.#sink.write(REQUEST)
   }
 
   /** Asks even when an answer is due: is the client still there? */

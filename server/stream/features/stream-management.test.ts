@@ -1,7 +1,10 @@
 import { carbons } from '#server/modules/carbons.ts'
 import { offline } from '#server/modules/offline.ts'
 import { presence } from '#server/modules/presence.ts'
-import { type Actor, any, conversation, type Scene, xml } from '#server/testing/conversation.ts'
+import { Actor } from '#server/testing/actor.ts'
+import { any, conversation, type Scene, xml } from '#server/testing/conversation.ts'
+import { openLines } from '#server/testing/lines.ts'
+import { socketListeners } from '#server/testing/socket-listeners.ts'
 
 const modules = [presence, offline, carbons]
 const romeo = 'romeo@verona.example'
@@ -154,6 +157,31 @@ conversation(
     await back.receives(`<resumed xmlns="${sm}" previd="${token}" h="0"/>`, heard('m1', juliet), asked)
     await juliet.sends(says('m2'))
     await back.receives(heard('m2', juliet))
+  },
+)
+
+conversation(
+  'RFC 7395 §3.3.3: a session that is resumed over the other transport goes on in the form of that one',
+  { modules, carriers: ['memory'] },
+  async (scene) => {
+    const juliet = await scene.comesOnline('juliet@verona.example/balcony')
+    const phone = await scene.comesOnline(`${romeo}/phone`)
+    const token = await enables(phone)
+    await phone.vanishes()
+    await juliet.sends(says('m1'))
+    const lines = await openLines('websocket', scene.server.accept, socketListeners(scene.clock))
+    const visit = async (): Promise<Actor> => new Actor(await lines.open(), scene.domain, scene.settle)
+    const web = await resumes({ ...scene, visit }, phone.jid, token, 0)
+    await web.receives(`<resumed xmlns="${sm}" previd="${token}" h="0"/>`, late('m1', juliet), asked)
+    await juliet.sends(says('m2'))
+    await web.receives(heard('m2', juliet))
+    await web.vanishes()
+    const again = await resumes({ ...scene, visit }, phone.jid, token, 1)
+    await again.receives(`<resumed xmlns="${sm}" previd="${token}" h="0"/>`, heard('m2', juliet), asked)
+    await again.vanishes()
+    const back = await resumes(scene, phone.jid, token, 1)
+    await back.receives(`<resumed xmlns="${sm}" previd="${token}" h="0"/>`, heard('m2', juliet), asked)
+    await lines.close()
   },
 )
 
