@@ -1,4 +1,4 @@
-import { parseJid } from '#stanzas/jid.ts'
+import { type BareJid, type Jid, parseJid } from '#stanzas/jid.ts'
 import type { Stanza } from '#stanzas/stanza.ts'
 import { StanzaError, type StanzaErrorCondition } from '#stanzas/stanza-error.ts'
 import type { Driver } from '#storage/driver.ts'
@@ -8,6 +8,7 @@ import type { Logger } from './base/log.ts'
 import type { Metrics } from './base/metrics.ts'
 import { Accounts } from './core/accounts.ts'
 import { Delivery } from './core/delivery.ts'
+import { type Device, Devices } from './core/devices.ts'
 import { asStanzaError, failureLog } from './core/failures.ts'
 import { Hooks } from './core/hooks.ts'
 import type { HttpRoute } from './core/http-route.ts'
@@ -26,7 +27,10 @@ import { measure, stanzaCounts } from './measures.ts'
 import { C2sStream } from './stream/c2s.ts'
 import type { Accept } from './stream/connection.ts'
 import { answerBind, bind, bindRequests, legacySession } from './stream/features/bind.ts'
+import { Bind2 } from './stream/features/bind2.ts'
+import { Logins } from './stream/features/login.ts'
 import { channelBindings, sasl } from './stream/features/sasl.ts'
+import { sasl2 } from './stream/features/sasl2.ts'
 import { startTls } from './stream/features/starttls.ts'
 import { bcryptMatches } from './stream/sasl/password.ts'
 import { SessionLife } from './stream/session-life.ts'
@@ -59,6 +63,7 @@ export interface Assembly {
   stop(): Promise<void>
 }
 
+const REVOKED = 'access was revoked'
 /** Before a client has logged in it needs no more than SASL does. */
 const DEPTH_BEFORE_LOGIN = 16
 /**
@@ -82,6 +87,14 @@ export const assemble = async (options: AssemblyOptions): Promise<Assembly> => {
     decoySecret: options.decoySecret,
     bcryptMatches,
     iterations: config.login.scramIterations,
+  })
+  const devices = new Devices({
+    storage: driver.expiring<Device>('server/devices'),
+    clock,
+    log,
+    tokenLifetimeMs: config.login.tokenLifetime,
+    memoryMs: config.login.deviceMemory,
+    maxPerAccount: config.login.devicesPerAccount,
   })
   const retention = config.ledger.retention === 'forever' ? Number.POSITIVE_INFINITY : config.ledger.retention
   const ledger = await Ledger.open(driver.log, clock, {
@@ -129,6 +142,7 @@ export const assemble = async (options: AssemblyOptions): Promise<Assembly> => {
       delivery,
       ledger,
       accounts,
+      devices,
       iq,
       clock,
       metrics,
@@ -164,16 +178,32 @@ export const assemble = async (options: AssemblyOptions): Promise<Assembly> => {
     }),
     accounts.on('deleted', async ({ account }) => {
       accountChanges.add('deleted')
-      life.kickAccount(account, 'not-authorized', 'the account was deleted')
+      turnOut(account, 'not-authorized', 'the account was deleted')
+      await devices.forget(account)
       await hooks.announce('account-deleted', { account })
       await ledger.forget(account)
     }),
-    accounts.on('changed', ({ account, what, by }) => {
+    accounts.on('changed', async ({ account, what, by }) => {
       accountChanges.add(what)
-      if (what === 'disabled') life.kickAccount(account, 'not-authorized', 'the account was disabled')
-      if (what === 'password') life.kickAccount(account, 'reset', 'the password was changed', by)
+      if (what === 'enabled') return
+      const changed = sessions.of(account).find(({ jid }) => jid === by)
+      if (what === 'disabled') turnOut(account, 'not-authorized', 'the account was disabled')
+      else turnOut(account, 'reset', 'the password was changed', by)
+      await devices.forget(account, changed?.device)
+    }),
+    devices.onRevoked((account, id) => {
+      const isOn = (device: string | undefined): boolean => device === id
+      for (const stream of streams)
+        if (stream.account === account && stream.session === undefined && isOn(stream.device))
+          stream.fail('not-authorized', REVOKED)
+      for (const session of sessions.of(account)) if (isOn(session.device)) life.kick(session, 'not-authorized', REVOKED, true)
     }),
   ]
+  /** Ends whatever is logged in to the account, also what has bound no resource yet. */
+  const turnOut = (account: BareJid, condition: StreamErrorCondition, text: string, spared?: Jid): void => {
+    for (const stream of streams) if (stream.account === account && stream.session === undefined) stream.fail(condition, text)
+    life.kickAccount(account, condition, text, spared)
+  }
 
   const stanzas = stanzaCounts(metrics)
   const host: SessionHost = {
@@ -222,7 +252,7 @@ export const assemble = async (options: AssemblyOptions): Promise<Assembly> => {
     },
   })
   const streams = new Set<C2sStream>()
-  const logins = metrics.tally('logins_total', 'Finished attempts to log in.', ['mechanism', 'result'])
+  const outcomes = metrics.tally('logins_total', 'Finished attempts to log in.', ['mechanism', 'result'])
   const streamErrors = metrics.tally('stream_errors_total', 'Streams that the server ended with an error.', ['condition'])
   const slowed = metrics.tally('streams_slowed_total', 'Times a client was not read for a while.', ['reason'])
   const throttle = config.limits.rates
@@ -232,16 +262,29 @@ export const assemble = async (options: AssemblyOptions): Promise<Assembly> => {
         perAccount: { failures: config.login.failuresPerAccount, windowMs: config.login.failureWindow },
       })
     : undefined
+  const logins = new Logins({
+    domain: domain.jid,
+    accounts,
+    mechanisms: config.login.mechanisms,
+    allowPlainWithoutTls: config.login.allowPlainWithoutTls,
+    throttle,
+    onOutcome: (mechanism, result) => outcomes.add(mechanism, result),
+  })
+  const bind2 = new Bind2({
+    inline: started.flatMap(({ parts }) => parts.bind2 ?? []),
+    streamManagement: life.streamManagement,
+    open: (...binding) => life.open(...binding),
+    supersede(session) {
+      for (const other of sessions.of(session.account))
+        if (other !== session && other.device === session.device)
+          life.kick(other, 'conflict', 'the same client has bound another resource')
+    },
+    log,
+  })
   const features = [
     startTls(!config.login.allowPlainWithoutTls),
-    sasl({
-      domain: domain.jid,
-      accounts,
-      mechanisms: config.login.mechanisms,
-      allowPlainWithoutTls: config.login.allowPlainWithoutTls,
-      throttle,
-      onOutcome: (mechanism, result) => logins.add(mechanism, result),
-    }),
+    sasl2({ logins, accounts, devices, bind2, streamManagement: life.streamManagement, mechanisms: config.login.mechanisms }),
+    sasl(logins),
     channelBindings(config.login.mechanisms),
     bind,
     legacySession,

@@ -200,6 +200,22 @@ export const coreSchema = {
         doc: 'How many failed logins one account may see within failureWindow, while rates are limited.',
       }),
       failureWindow: duration('5m', { min: '1s', max: '24h', doc: 'The time in which failed logins count.' }),
+      tokenLifetime: duration('30d', {
+        min: '1h',
+        max: '365d',
+        doc: 'How long a client that stays away may come back by the token it was given (XEP-0484), without its password.',
+      }),
+      devicesPerAccount: integer({
+        default: 50,
+        min: 1,
+        max: 1000,
+        doc: 'How many clients of one account are remembered with their tokens; beyond it, those that were seen last stay.',
+      }),
+      deviceMemory: duration('90d', {
+        min: '1h',
+        max: '1000d',
+        doc: 'How long a client that stays away is listed among those of its account (XEP-0494).',
+      }),
     },
   }),
   ledger: section({

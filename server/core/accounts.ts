@@ -156,6 +156,21 @@ export class Accounts {
     return true
   }
 
+  /** How often the passwords of new keys are hashed. */
+  get iterations(): number {
+    return this.#iterations
+  }
+
+  /** Adds keys that a client derived from the account's password (XEP-0480 §3); `false` when there are such keys, or there is no such account. */
+  addKeys(jid: BareJid, hash: ScramHash, keys: ScramKeys): Promise<boolean> {
+    return this.#inTurn(jid, async () => {
+      const current = await this.#storage.get(jid)
+      if (current === undefined || current.credentials.scram[hash] !== undefined) return false
+      const { credentials } = current
+      return this.#storage.update(jid, { credentials: { ...credentials, scram: { ...credentials.scram, [hash]: keys } } })
+    })
+  }
+
   /** Removes the account, and resolves once every listener has removed what it kept for it; `false` when there is no such account. */
   async delete(jid: BareJid): Promise<boolean> {
     // Until all that was kept for it is gone, nobody may log in or take the name: after a crash in between, deleting it again finishes the work.

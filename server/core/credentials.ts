@@ -47,14 +47,16 @@ const storedKeyOf = (hash: ScramHash, clientKey: Buffer): Buffer => digest(hashF
 /** Derives the keys that SCRAM stores (RFC 5802 §3) from a prepared password, in the thread pool. */
 export const deriveKeys = async (hash: ScramHash, password: string, salt: Buffer, iterations: number): Promise<ScramKeys> => {
   const { name, bytes } = hashFacts[hash]
-  const salted = await pbkdf2Async(password, salt, iterations, bytes, name)
-  return {
-    salt: salt.toString('base64'),
-    iterations,
-    storedKey: storedKeyOf(hash, hmac(hash, salted, 'Client Key')).toString('base64'),
-    serverKey: hmac(hash, salted, 'Server Key').toString('base64'),
-  }
+  return keysFrom(hash, await pbkdf2Async(password, salt, iterations, bytes, name), salt, iterations)
 }
+
+/** The keys that follow from a password that has been salted and hashed (RFC 5802 §3). */
+export const keysFrom = (hash: ScramHash, salted: Buffer, salt: Buffer, iterations: number): ScramKeys => ({
+  salt: salt.toString('base64'),
+  iterations,
+  storedKey: storedKeyOf(hash, hmac(hash, salted, 'Client Key')).toString('base64'),
+  serverKey: hmac(hash, salted, 'Server Key').toString('base64'),
+})
 
 /** Derives keys for every hash, except those that are there already, from a prepared password; one derivation at a time. */
 export const deriveCredentials = async (

@@ -8,6 +8,7 @@ import type { Stanza } from '#stanzas/stanza.ts'
 import type { Documents, DocumentsShape, Expiring, ExpiringShape, Shape } from '#storage/shapes.ts'
 import type { Accounts } from './accounts.ts'
 import type { Delivery } from './delivery.ts'
+import type { Devices } from './devices.ts'
 import type { Hook, Hooks, Passage } from './hooks.ts'
 import type { HttpRoute } from './http-route.ts'
 import type { IqDispatch } from './iq.ts'
@@ -131,6 +132,34 @@ export interface StreamFeatureOffer {
   readonly offer: (stream: { readonly isPrivate: boolean }) => Element | undefined
 }
 
+/**
+ * What a client may ask for while it binds its resource (XEP-0386 §3.2), by an element of this namespace. What is returned goes into `<bound/>`;
+ * the client is told nothing else before.
+ */
+export interface InlineRequest {
+  readonly kind: 'asked'
+  readonly ns: string
+  readonly names: readonly string[]
+  readonly handle: (session: Session, element: Element) => Element | undefined | Promise<Element | undefined>
+}
+
+/** What is told to every client that binds in that way (XEP-0386 §3.2.1), asked for at the instant of binding. */
+export interface InlineFact {
+  readonly kind: 'told'
+  readonly tell: (session: Session) => Element | undefined | Promise<Element | undefined>
+}
+
+/** Takes elements of `<bind xmlns='urn:xmpp:bind:0'/>`; the namespace is advertised there. */
+export const onBind2 = (ns: string, names: readonly string[], handle: InlineRequest['handle']): InlineRequest => ({
+  kind: 'asked',
+  ns,
+  names,
+  handle,
+})
+
+/** Puts an element into every `<bound xmlns='urn:xmpp:bind:0'/>`. */
+export const atBind2 = (tell: InlineFact['tell']): InlineFact => ({ kind: 'told', tell })
+
 export interface Identity {
   readonly category: string
   readonly type: string
@@ -155,6 +184,7 @@ export interface ModuleParts<Api> {
   readonly nonzas?: readonly NonzaRegistration[]
   readonly visitorIq?: readonly VisitorIqRegistration[]
   readonly streamFeatures?: readonly StreamFeatureOffer[]
+  readonly bind2?: readonly (InlineRequest | InlineFact)[]
   readonly http?: readonly HttpRoute[]
   readonly services?: readonly Service[]
   /** What modules that need this one may call. */
@@ -201,6 +231,7 @@ export interface ModuleContext<C, S, N, P> {
   readonly delivery: Delivery
   readonly ledger: Ledger
   readonly accounts: Accounts
+  readonly devices: Devices
   readonly iq: IqDispatch
   readonly clock: Clock
   readonly log: Logger

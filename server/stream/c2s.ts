@@ -64,6 +64,7 @@ export class C2sStream implements ConnectionHandler, XmlStreamHandler, StanzaSin
   readonly #isFramed: boolean
   #phase: Phase = 'before-login'
   #account: BareJid | undefined
+  #from: BareJid | undefined
   #session: Session | undefined
   #loginTimer: Timer | undefined
   #isWaiting = false
@@ -81,6 +82,12 @@ export class C2sStream implements ConnectionHandler, XmlStreamHandler, StanzaSin
   #rateTimer: Timer | undefined
   /** Notes of features and modules while the login goes on. */
   #notes: Map<string, unknown> | undefined
+  /** While set, only elements of this namespace may come: SASL has the stream to itself (XEP-0388 §2.4). */
+  expects: string | undefined
+  /** The device that the client is on, if it has said so. */
+  device: string | undefined
+  /** What waits until something before it has been written. */
+  #behind: (() => void)[] | undefined
   /** When the client was last heard, in rounds of the sweep (see server.ts). */
   silentRounds = 0
 
@@ -99,6 +106,10 @@ export class C2sStream implements ConnectionHandler, XmlStreamHandler, StanzaSin
   }
   get account(): BareJid | undefined {
     return this.#account
+  }
+  /** Whom the client said to be when it opened the stream; nothing has proved it. */
+  get from(): BareJid | undefined {
+    return this.#from
   }
   get session(): Session | undefined {
     return this.#session
@@ -175,7 +186,10 @@ export class C2sStream implements ConnectionHandler, XmlStreamHandler, StanzaSin
     // RFC 6120 §4.9.3.9
     if (from !== undefined && (client === undefined || (this.#account !== undefined && client.bare !== this.#account)))
       throw new StreamError('invalid-from')
-    this.#writeFeatures()
+    // XEP-0388 §2.1
+    if (client !== undefined && client.domainpart !== domain.domainpart) throw new StreamError('invalid-from')
+    this.#from = client?.localpart === '' ? undefined : client?.bare
+    this.writeFeatures()
   }
 
   onStanza(stanza: Stanza): void {
@@ -220,6 +234,7 @@ export class C2sStream implements ConnectionHandler, XmlStreamHandler, StanzaSin
   }
 
   #beforeBinding(stanza: Stanza): void {
+    if (this.expects !== undefined) throw new StreamError('policy-violation', { text: 'a login is under way' })
     if (this.#phase === 'before-login') return this.#visitorIq(stanza)
     this.wait(this.#bind(stanza))
   }
@@ -261,6 +276,8 @@ export class C2sStream implements ConnectionHandler, XmlStreamHandler, StanzaSin
     if (!this.#isOpen || element.ns === '') throw new StreamError('invalid-namespace')
     // RFC 6120 §4.9.1.1: the client has given the stream up.
     if (element.ns === NS_STREAMS && element.name === 'error') return this.#finish(false)
+    if (this.expects !== undefined && element.ns !== this.expects)
+      throw new StreamError('policy-violation', { text: 'a login is under way' })
     for (const feature of this.#host.features)
       for (const [ns, name] of feature.elements)
         if (name === element.name && ns === element.ns) {
@@ -342,11 +359,21 @@ export class C2sStream implements ConnectionHandler, XmlStreamHandler, StanzaSin
     }
   }
 
-  /** The client proved to be this account; a new stream follows (RFC 6120 §6.4.6). */
-  authenticated(account: BareJid): void {
+  /** The client proved to be this account, or what it still had to do for that has failed. */
+  proved(account: BareJid | undefined): void {
     this.#account = account
+  }
+
+  /** The login is complete, and the stream goes on (XEP-0388 §2.6.1). */
+  admits(): void {
     this.#phase = 'after-login'
     this.#xml.limits = this.#host.limits.afterLogin
+  }
+
+  /** The client proved to be this account; a new stream follows (RFC 6120 §6.4.6). */
+  authenticated(account: BareJid): void {
+    this.proved(account)
+    this.admits()
     this.#xml.restart()
     this.#isOpen = false
   }
@@ -359,6 +386,7 @@ export class C2sStream implements ConnectionHandler, XmlStreamHandler, StanzaSin
     this.#loginTimer?.cancel()
     this.#loginTimer = undefined
     this.#notes = undefined
+    session.device = this.device ?? session.device
   }
 
   /** Another stream has taken the session over: this one closes without ending it. */
@@ -375,7 +403,21 @@ export class C2sStream implements ConnectionHandler, XmlStreamHandler, StanzaSin
   }
 
   write(data: Wire): void {
-    if (!this.#hasClosed) this.connection.write(data)
+    if (this.#hasClosed) return
+    if (this.#behind === undefined) this.connection.write(data)
+    else this.#behind.push(() => this.connection.write(data))
+  }
+
+  /** Holds back the session's stanzas until `follow`, since something is to be said before them that has to be looked up. */
+  precede(): void {
+    this.#behind = []
+  }
+
+  /** Lets what was held back go, in order. */
+  follow(): void {
+    const behind = this.#behind
+    this.#behind = undefined
+    if (behind !== undefined && !this.#hasClosed) for (const write of behind) write()
   }
 
   writeStanza(data: Wire): void {
@@ -383,7 +425,8 @@ export class C2sStream implements ConnectionHandler, XmlStreamHandler, StanzaSin
   }
 
   afterFlush(callback: () => void): void {
-    this.connection.afterFlush(callback)
+    if (this.#behind === undefined) this.connection.afterFlush(callback)
+    else this.#behind.push(() => this.connection.afterFlush(callback))
   }
   get queuedBytes(): number {
     return this.connection.queuedBytes
@@ -410,7 +453,8 @@ export class C2sStream implements ConnectionHandler, XmlStreamHandler, StanzaSin
     )
   }
 
-  #writeFeatures(): void {
+  /** Says what can be negotiated now (RFC 6120 §4.3.2). */
+  writeFeatures(): void {
     const children: Element[] = []
     for (const feature of this.#host.features) {
       const offer = feature.offer(this)

@@ -81,10 +81,10 @@ export class SessionLife {
   }
 
   /**
-   * Binds a resource on a stream. A session that holds the resource already makes room (RFC 6120 §7.7.2.2); what it received comes
+   * Binds a resource on a stream; `answer` says so, before anything that this causes. A session that holds the resource already makes room (RFC 6120 §7.7.2.2); what it received comes
    * before anything that is received from now on (§10.1), which waits for the promise.
    */
-  open(stream: C2sStream, address: Address, answer: () => void): void | Promise<void> {
+  open(stream: C2sStream, address: Address, answer: (session: Session) => void | Promise<void>): void | Promise<void> {
     const { sessions, clock, hooks, ledger, delivery, resends, host, log } = this.#options
     const rival = sessions.get(address)
     if (rival !== undefined) this.kick(rival, 'conflict', 'another stream has bound this resource')
@@ -93,7 +93,6 @@ export class SessionLife {
       this.counts.refused++
       throw new StanzaError('resource-constraint')
     }
-    answer()
     const outlet: PlainOutlet = new PlainOutlet(
       stream,
       this.#options.outlet,
@@ -108,8 +107,10 @@ export class SessionLife {
     stream.bound(session)
     this.counts.started++
     log.debug('session-started', { jid: session.jid })
+    const answered = answer(session)
     hooks.emit('session-started', { session })
-    return this.#settling.get(session.jid)
+    const settled = this.#settling.get(session.jid)
+    return answered === undefined || settled === undefined ? (answered ?? settled) : answered.then(() => settled)
   }
 
   /** A bound stream is gone. After the end tag the session ends; after a mere loss it may wait to be resumed (XEP-0198 §5). */

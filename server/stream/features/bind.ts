@@ -1,5 +1,6 @@
 import { newId } from '#server/base/random.ts'
 import { type IqRegistration, onSet } from '#server/core/module.ts'
+import type { Session } from '#server/core/session.ts'
 import { el } from '#stanzas/element.ts'
 import { type Address, parseJid, withResource } from '#stanzas/jid.ts'
 import { NS_BIND, NS_SESSION } from '#stanzas/namespaces.ts'
@@ -37,7 +38,11 @@ export const bindRequests: readonly IqRegistration[] = [
  * Makes the session of an address on a stream, and says so by `answer` before anything that the session causes;
  * throws a `StanzaError` when the account may not have one more. Further input waits for a promise.
  */
-export type OpenSession = (stream: C2sStream, address: Address, answer: () => void) => void | Promise<void>
+export type OpenSession = (
+  stream: C2sStream,
+  address: Address,
+  answer: (session: Session) => void | Promise<void>,
+) => void | Promise<void>
 
 /** Answers a binding request; `false` when the stanza is none. */
 export const answerBind = (stream: C2sStream, stanza: Stanza, open: OpenSession): boolean | Promise<boolean> => {

@@ -69,12 +69,14 @@ export class StreamManagement implements StreamFeature {
   }
 
   offer(stream: C2sStream): Element | undefined {
-    return stream.phase === 'after-login' ? el(NS, 'sm') : undefined
+    // XEP-0386: a session that was bound inline may still want it.
+    const isManaged = stream.session !== undefined && this.#bySession.has(stream.session)
+    return stream.phase === 'before-login' || isManaged ? undefined : el(NS, 'sm')
   }
 
   handle(stream: C2sStream, element: Element): void | Promise<void> {
     if (stream.phase === 'before-login') throw new StreamError('not-authorized')
-    if (element.name === 'enable') this.#enable(stream, element)
+    if (element.name === 'enable') stream.send(this.enable(stream, element))
     else if (element.name === 'resume') return this.#resume(stream, element)
     else if (element.name === 'r') this.#answer(stream)
     else this.#acknowledge(stream, element)
@@ -120,11 +122,12 @@ export class StreamManagement implements StreamFeature {
       }
   }
 
-  #enable(stream: C2sStream, element: Element): void {
+  /** Puts the stream's session under management, and gives the answer. */
+  enable(stream: C2sStream, element: Element): Element {
     const { session } = stream
     // XEP-0198 §3: after binding, and once.
     if (session === undefined || this.#bySession.has(session) || !(session.outlet instanceof PlainOutlet))
-      return stream.send(failed('unexpected-request'))
+      return failed('unexpected-request')
     const wantsResume = element.attrs.resume === 'true' || element.attrs.resume === '1'
     const canResume = wantsResume && this.#options.resumeTimeoutMs > 0
     const { onTaken, onRoom, onOverflow } = this.#options
@@ -137,9 +140,9 @@ export class StreamManagement implements StreamFeature {
     const resumable: Resumable = { token, session, outlet, receivedBefore: session.received, stream }
     session.replaceOutlet(outlet)
     this.#bySession.set(session, resumable)
-    if (!canResume) return stream.send(el(NS, 'enabled'))
+    if (!canResume) return el(NS, 'enabled')
     this.#byToken.set(token, resumable)
-    stream.send(el(NS, 'enabled', { id: token, resume: 'true', max: String(Math.floor(this.#options.resumeTimeoutMs / 1000)) }))
+    return el(NS, 'enabled', { id: token, resume: 'true', max: String(Math.floor(this.#options.resumeTimeoutMs / 1000)) })
   }
 
   #answer(stream: C2sStream): void {
@@ -169,9 +172,27 @@ export class StreamManagement implements StreamFeature {
   }
 
   #resume(stream: C2sStream, element: Element): void | Promise<void> {
+    const refused = this.resume(stream, element, (resumed) => stream.send(resumed))
+    if (refused instanceof Promise) return refused.then((settled) => this.#sayRefused(stream, settled))
+    this.#sayRefused(stream, refused)
+  }
+
+  #sayRefused(stream: C2sStream, refused: Element | undefined): void {
+    if (refused !== undefined) stream.send(refused)
+  }
+
+  /**
+   * Puts a session that lost its stream on this one: `answer` says so, before what the client has not seen is sent again.
+   * Gives what refuses it, if it cannot be done.
+   */
+  resume(
+    stream: C2sStream,
+    element: Element,
+    answer: (resumed: Element, session: Session) => void,
+  ): Element | undefined | Promise<Element | undefined> {
     const h = parseH(element.attrs.h)
     const token = element.attrs.previd ?? ''
-    if (stream.session !== undefined || h === undefined) return stream.send(failed('unexpected-request'))
+    if (stream.session !== undefined || h === undefined) return failed('unexpected-request')
     const resumable = this.#byToken.get(token)
     if (resumable === undefined || resumable.session.account !== stream.account) return this.#refuseResume(stream, token)
     if (!resumable.outlet.canResume(h)) {
@@ -186,30 +207,31 @@ export class StreamManagement implements StreamFeature {
     resumable.stream?.forsake('conflict', 'resumed by another stream')
     resumable.stream = stream
     // What the old stream delivered and is still on its way to the disk is counted when it is there.
-    return new Promise<void>((resolve) => session.whenHandled(resolve)).then(() => {
+    return new Promise<void>((resolve) => session.whenHandled(resolve)).then((): Element | undefined | Promise<Element> => {
       // Another stream was quicker, and has ended this one.
-      if (resumable.stream !== stream) return
+      if (resumable.stream !== stream) return undefined
       // Its time was up, or its resource was bound by another stream.
       if (session.hasEnded) return this.#refuseResume(stream, token)
       stream.bound(session)
-      stream.send(el(NS, 'resumed', { previd: token, h: handledOn(resumable) }))
+      answer(el(NS, 'resumed', { previd: token, h: handledOn(resumable) }), session)
       const resent = outlet.attach(stream, h)
       this.counts.resumed++
       this.counts.resent += resent
       this.#options.onResumed(session, resent, outlet.unflushed())
+      return undefined
     })
   }
 
   /** XEP-0198 §5: with the last count, if the session was this account's; binding goes on afterwards. */
-  #refuseResume(stream: C2sStream, token: string): void | Promise<void> {
+  #refuseResume(stream: C2sStream, token: string): Element | Promise<Element> {
     this.counts.refused++
     const gone = this.#gone.get(token)
     const isKnown = gone !== undefined && gone.account === stream.account
     stream.notes.set(RESUME_FAILED, isKnown ? gone.trail : 'unknown')
-    if (!isKnown) return stream.send(failed('item-not-found'))
+    if (!isKnown) return failed('item-not-found')
     const { session } = gone
-    if (session === undefined) return stream.send(failed('item-not-found', gone.h))
-    return new Promise<void>((resolve) => session.whenHandled(resolve)).then(() => stream.send(failed('item-not-found', gone.h)))
+    if (session === undefined) return failed('item-not-found', gone.h)
+    return new Promise<void>((resolve) => session.whenHandled(resolve)).then(() => failed('item-not-found', gone.h))
   }
 }
 

@@ -1,4 +1,5 @@
 import type { Accounts } from '#server/core/accounts.ts'
+import type { Devices, Token } from '#server/core/devices.ts'
 import type { TlsFacts } from '#server/stream/connection.ts'
 import { type BareJid, parseJid } from '#stanzas/jid.ts'
 
@@ -19,7 +20,8 @@ export type SaslFailure =
 /** What one message of the client leads to; after a success or a failure the exchange is over. */
 export type SaslOutcome =
   | { readonly kind: 'challenge'; readonly data: Buffer }
-  | { readonly kind: 'success'; readonly account: BareJid; readonly data: Buffer | undefined }
+  /** `token`: what proved it in place of the password (XEP-0484). */
+  | { readonly kind: 'success'; readonly account: BareJid; readonly data: Buffer | undefined; readonly token?: Token }
   | { readonly kind: 'failure'; readonly condition: SaslFailure; readonly text?: string }
 
 /** One attempt to authenticate by one mechanism, apart from how its messages travel; it never throws at what a client sends. */
@@ -35,6 +37,10 @@ export interface SaslEnvironment {
   readonly domain: string
   readonly accounts: Accounts
   readonly tls: TlsFacts | undefined
+  /** Whom the client said to be when it opened the stream, if it did (RFC 6120 §4.7.1). */
+  readonly from?: BareJid | undefined
+  /** Who holds tokens, the client's own id and what it counts; only where it says that it has a token (XEP-0484 §3.4). */
+  readonly fast?: FastEnvironment | undefined
   /** The mechanisms as advertised on this stream, which XEP-0474 protects. */
   readonly offered: readonly string[]
   /** The channel-binding types as advertised on this stream (XEP-0440); empty when there were none. */
@@ -43,6 +49,13 @@ export interface SaslEnvironment {
   readonly admits?: (account: BareJid) => boolean
   /** Makes the server's part of a nonce; random when absent. */
   readonly newNonce?: () => string
+}
+
+/** What a mechanism for tokens may know besides. */
+export interface FastEnvironment {
+  readonly devices: Devices
+  readonly clientId: string
+  readonly count: number | undefined
 }
 
 /** A way to authenticate that a stream may offer. */
@@ -59,6 +72,9 @@ export const failure = (condition: SaslFailure, text?: string): SaslOutcome =>
 /** Longer messages are not read: every part of one is limited to 1,023 bytes by RFC 7622 or by us, and base64 adds a third. */
 export const MAX_MESSAGE_BYTES = 8_192
 
-/** Whether an authorization identity is the account's own, the only one that may be asked for (RFC 6120 §6.3.8); absent means the same. */
-export const isOwnIdentity = (authzid: string | undefined, account: BareJid): boolean =>
-  authzid === undefined || parseJid(authzid)?.jid === account
+/**
+ * Whether an authorization identity is the account's own, the only one that may be asked for (RFC 6120 §6.3.8); absent means the same.
+ * Neither may another account be named where the stream was opened (XEP-0388 §2.3).
+ */
+export const isOwnIdentity = (authzid: string | undefined, account: BareJid, from: BareJid | undefined): boolean =>
+  (authzid === undefined || parseJid(authzid)?.jid === account) && (from === undefined || from === account)

@@ -2,7 +2,7 @@ import type { Mechanism } from './exchange.ts'
 import { plain } from './plain.ts'
 import { scram } from './scram.ts'
 
-export type { Mechanism, SaslEnvironment, SaslExchange, SaslFailure, SaslOutcome } from './exchange.ts'
+export type { FastEnvironment, Mechanism, SaslEnvironment, SaslExchange, SaslFailure, SaslOutcome } from './exchange.ts'
 
 /** Every mechanism, strongest first: what binds to the channel goes before what has the longer hash. */
 export const mechanisms: readonly Mechanism[] = [

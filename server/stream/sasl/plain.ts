@@ -38,7 +38,7 @@ class PlainExchange implements SaslExchange {
     const account = accountJid(message.authcid, this.#environment.domain)
     if (account === undefined) return failure('not-authorized')
     this.#claimed = account
-    if (!isOwnIdentity(message.authzid, account)) return failure('invalid-authzid')
+    if (!isOwnIdentity(message.authzid, account, this.#environment.from)) return failure('invalid-authzid')
     if (!this.#admits(account)) return failure('temporary-auth-failure')
     return this.#verify(account, message.password)
   }

@@ -132,7 +132,7 @@ describe('success', () => {
   test('two exchanges never have the same nonce', async () => {
     const [one, other] = [await run({ nonce: 'same' }), await run({ nonce: 'same' })]
     expect(one.challenge).not.toBe(other.challenge)
-    expect(one.challenge).toMatch(/^r=same[A-Za-z0-9+/]{24},s=[A-Za-z0-9+/]{22}==,i=4096,h=[A-Za-z0-9+/]{43}=$/)
+    expect(one.challenge).toMatch(/^r=same[A-Za-z0-9+/]{24},s=[A-Za-z0-9+/]{22}==,i=4096,h=[A-Za-z0-9+/]{43}=,t=0304$/)
   })
 })
 

@@ -4,7 +4,7 @@ import { hmac, proofMatches, sameBytes } from '#server/core/credentials.ts'
 import type { BareJid } from '#stanzas/jid.ts'
 import type { Account, ScramHash, ScramKeys } from '#storage/shapes.ts'
 import { bindingData, offeredBindings, parseBindingType } from './channel-binding.ts'
-import { downgradeHash } from './downgrade-protection.ts'
+import { downgradeHash, versionNumber } from './downgrade-protection.ts'
 import {
   failure,
   isOwnIdentity,
@@ -64,7 +64,7 @@ class ScramExchange implements SaslExchange {
   }
 
   #takeFirst(message: Buffer): SaslOutcome | Promise<SaslOutcome> {
-    const { domain, accounts } = this.#environment
+    const { domain, accounts, from } = this.#environment
     const first = parseClientFirst(message)
     if (typeof first === 'string') return failure('malformed-request', first)
     const binding = this.#bindingOf(first)
@@ -72,7 +72,7 @@ class ScramExchange implements SaslExchange {
     const account = accountJid(first.username, domain)
     if (account === undefined) return failure('not-authorized')
     this.#claimed = account
-    if (!isOwnIdentity(first.authzid, account)) return failure('invalid-authzid')
+    if (!isOwnIdentity(first.authzid, account, from)) return failure('invalid-authzid')
     if (!this.#admits(account)) return failure('temporary-auth-failure')
     const lookup = accounts.scramKeys(account, this.#hash)
     return lookup instanceof Promise
@@ -98,11 +98,16 @@ class ScramExchange implements SaslExchange {
   }
 
   #challenge(first: ClientFirst, account: BareJid, binding: Buffer, lookup: ScramLookup): SaslOutcome {
-    const { offered, bindings, newNonce } = this.#environment
+    const { offered, bindings, newNonce, tls } = this.#environment
     const { keys } = lookup
     const nonce = first.nonce + (newNonce?.() ?? randomOctets(NONCE_BYTES).toString('base64'))
     const basics = `r=${nonce},s=${keys.salt},i=${keys.iterations}`
-    const serverFirst = offered.length === 0 ? basics : `${basics},h=${downgradeHash(this.#hash, offered, bindings)}`
+    const version = tls === undefined ? undefined : versionNumber(tls.protocol)
+    const serverFirst = [
+      basics,
+      ...(offered.length === 0 ? [] : [`h=${downgradeHash(this.#hash, offered, bindings)}`]),
+      ...(offered.length === 0 || version === undefined ? [] : [`t=${version}`]),
+    ].join(',')
     const authMessage = `${first.bare},${serverFirst}`
     this.#state = { account, keys, isKeyed: lookup.account !== undefined, nonce, binding, authMessage }
     return { kind: 'challenge', data: Buffer.from(serverFirst) }

@@ -1,0 +1,190 @@
+import type { Accounts } from '#server/core/accounts.ts'
+import type { LoginThrottle } from '#server/core/login-throttle.ts'
+import type { C2sStream } from '../c2s.ts'
+import { offeredBindings } from '../sasl/channel-binding.ts'
+import {
+  type FastEnvironment,
+  findMechanism,
+  type Mechanism,
+  type SaslExchange,
+  type SaslFailure,
+  type SaslOutcome,
+} from '../sasl/mechanism.ts'
+import { StreamError } from '../stream-error.ts'
+
+/** RFC 6120 §6.4.5 asks for at least two retries, and an end. */
+const MAX_FAILURES = 5
+const NOTE = 'sasl'
+
+export interface LoginOptions {
+  readonly domain: string
+  readonly accounts: Accounts
+  /** Names, best first. */
+  readonly mechanisms: readonly string[]
+  readonly allowPlainWithoutTls: boolean
+  /** Absent where rates are not limited. */
+  readonly throttle: LoginThrottle | undefined
+  /** An attempt is over; `mechanism` is one of ours, or `none` when the client asked for another. */
+  readonly onOutcome: (mechanism: string, result: 'success' | SaslFailure) => void
+}
+
+/** The outcome of an exchange that succeeded. */
+export type Proof = Extract<SaslOutcome, { readonly kind: 'success' }>
+
+/** How a profile of SASL writes what the server says: RFC 6120's or that of XEP-0388. */
+export interface SaslProfile {
+  /** Without data, the client is asked to speak first. */
+  challenge(stream: C2sStream, data: Buffer | undefined): void
+  failure(stream: C2sStream, condition: SaslFailure, text: string | undefined): void
+  success(stream: C2sStream, proof: Proof): void | Promise<void>
+}
+
+/** An attempt to log in, as the client asks for it. */
+export interface Attempt {
+  readonly mechanism: string
+  /** Absent: the client waits to be asked. */
+  readonly initial: string | undefined
+  /** Those it may choose from; what passwords prove unless it says it has a token. */
+  readonly among?: readonly Mechanism[]
+  readonly fast?: FastEnvironment | undefined
+}
+
+/** What one stream has got to. */
+interface Progress {
+  exchange: SaslExchange | undefined
+  profile: SaslProfile | undefined
+  mechanism: string
+  failures: number
+}
+
+/** Whether a mechanism of that name makes use of channel binding. */
+export const isBound = (name: string): boolean => name.endsWith('-PLUS')
+
+/** Exchanges of SASL (RFC 6120 §6), however their messages are written: what is offered, who is held back, what is counted. */
+export class Logins {
+  readonly #options: LoginOptions
+  readonly #configured: readonly Mechanism[]
+
+  constructor(options: LoginOptions) {
+    this.#options = options
+    this.#configured = options.mechanisms.map(findMechanism).filter((mechanism) => mechanism !== undefined)
+  }
+
+  /** The mechanisms for passwords that a stream offers. */
+  offeredOn(stream: C2sStream): readonly Mechanism[] {
+    return this.among(stream, this.#configured)
+  }
+
+  /** Those of these mechanisms that a stream may offer. */
+  among(stream: C2sStream, mechanisms: readonly Mechanism[]): readonly Mechanism[] {
+    const { tls } = stream.connection
+    const allowPlainWithoutTls = this.#options.allowPlainWithoutTls || stream.connection.isPrivate
+    if (tls === undefined && !allowPlainWithoutTls) return []
+    return mechanisms.filter((mechanism) => mechanism.isOffered({ tls, allowPlainWithoutTls }))
+  }
+
+  /** Begins an exchange. */
+  begin(stream: C2sStream, profile: SaslProfile, attempt: Attempt): void | Promise<void> {
+    const { domain, accounts, throttle } = this.#options
+    const progress = progressOf(stream)
+    const offered = this.offeredOn(stream)
+    const mechanism = (attempt.among ?? offered).find(({ name }) => name === attempt.mechanism)
+    progress.exchange = undefined
+    progress.profile = profile
+    // RFC 6120 §6.5.4, §6.5.7
+    if (mechanism === undefined)
+      return this.#fail(stream, stream.isPrivate || offered.length > 0 ? 'invalid-mechanism' : 'encryption-required')
+    progress.mechanism = mechanism.name
+    if (throttle?.check(stream.remoteAddress).kind === 'refused')
+      return this.#fail(stream, 'temporary-auth-failure', 'too many failed logins; try again later')
+    progress.exchange = mechanism.start({
+      domain,
+      accounts,
+      tls: stream.connection.tls,
+      from: stream.from,
+      fast: attempt.fast,
+      offered: offered.map((each) => each.name),
+      bindings: offered.some(({ name }) => isBound(name)) ? offeredBindings(stream.connection.tls) : [],
+      admits: (account) => throttle === undefined || throttle.check(stream.remoteAddress, account).kind === 'allowed',
+    })
+    // RFC 6120 §6.4.2: without an initial response the mechanisms, which all let the client speak first, are answered with an empty challenge.
+    if (attempt.initial === undefined) return profile.challenge(stream, undefined)
+    return this.#step(stream, progress.exchange, attempt.initial)
+  }
+
+  /** Goes on with what the client answers; only in the profile that it began with. */
+  respond(stream: C2sStream, profile: SaslProfile, text: string): void | Promise<void> {
+    const { exchange, profile: begun } = progressOf(stream)
+    return exchange !== undefined && begun === profile
+      ? this.#step(stream, exchange, text)
+      : this.refuse(stream, profile, 'malformed-request')
+  }
+
+  /** Ends the exchange at the client's wish (RFC 6120 §6.4.4). */
+  abort(stream: C2sStream, profile: SaslProfile): void {
+    this.refuse(stream, profile, 'aborted')
+  }
+
+  /** Refuses what the client asks for in this profile. */
+  refuse(stream: C2sStream, profile: SaslProfile, condition: SaslFailure, text?: string): void {
+    progressOf(stream).profile = profile
+    this.#fail(stream, condition, text)
+  }
+
+  /** Refuses the attempt, and in the end the client. */
+  #fail(stream: C2sStream, condition: SaslFailure, text?: string): void {
+    const { throttle, onOutcome } = this.#options
+    const progress = progressOf(stream)
+    const { exchange, mechanism, profile } = progress
+    if (condition !== 'aborted' && condition !== 'temporary-auth-failure')
+      throttle?.failed(stream.remoteAddress, exchange?.claimed)
+    onOutcome(mechanism, condition)
+    // The others cost a stranger nothing, and must not fill the log: the throttle holds back only whoever guesses.
+    const level = condition === 'not-authorized' || condition === 'account-disabled' ? 'info' : 'debug'
+    stream.log[level]('login-failed', { address: stream.remoteAddress, account: exchange?.claimed, mechanism, condition })
+    progress.exchange = undefined
+    progress.mechanism = 'none'
+    progress.failures++
+    profile?.failure(stream, condition, text)
+    if (progress.failures >= MAX_FAILURES) throw new StreamError('policy-violation', { text: 'too many failed logins' })
+  }
+
+  #step(stream: C2sStream, exchange: SaslExchange, text: string): void | Promise<void> {
+    const response = decode(text)
+    // RFC 6120 §6.5.6
+    if (response === undefined) return this.#fail(stream, 'incorrect-encoding')
+    const outcome = exchange.step(response)
+    if (outcome instanceof Promise) return outcome.then((settled) => this.#conclude(stream, settled))
+    return this.#conclude(stream, outcome)
+  }
+
+  #conclude(stream: C2sStream, outcome: SaslOutcome): void | Promise<void> {
+    const progress = progressOf(stream)
+    if (outcome.kind === 'challenge') return progress.profile?.challenge(stream, outcome.data)
+    if (outcome.kind === 'failure') return this.#fail(stream, outcome.condition, outcome.text)
+    // The client has gone meanwhile.
+    if (stream.isClosed) return
+    this.#options.throttle?.succeeded(stream.remoteAddress, outcome.account)
+    this.#options.onOutcome(progress.mechanism, 'success')
+    progress.exchange = undefined
+    stream.proved(outcome.account)
+    return progress.profile?.success(stream, outcome)
+  }
+}
+
+const progressOf = (stream: C2sStream): Progress => {
+  let progress = stream.notes.get(NOTE) as Progress | undefined
+  if (progress === undefined) {
+    progress = { exchange: undefined, profile: undefined, mechanism: 'none', failures: 0 }
+    stream.notes.set(NOTE, progress)
+  }
+  return progress
+}
+
+const BASE64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/
+
+/** Strict base64 (RFC 6120 §6.4.2); `=` stands for no bytes at all. */
+const decode = (text: string): Buffer | undefined => {
+  if (text === '=') return Buffer.alloc(0)
+  return BASE64.test(text) ? Buffer.from(text, 'base64') : undefined
+}
