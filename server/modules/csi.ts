@@ -1,6 +1,6 @@
 import { bytes, integer } from '#server/base/schema.ts'
 import { guard, observe } from '#server/core/hooks.ts'
-import { defineModule, onNonza } from '#server/core/module.ts'
+import { defineModule, onBind2, onNonza } from '#server/core/module.ts'
 import type { Session } from '#server/core/session.ts'
 import { el } from '#stanzas/element.ts'
 import { NS_CARBONS, NS_CHAT_STATES, NS_CLIENT, NS_FORWARD, NS_HINTS } from '#stanzas/namespaces.ts'
@@ -58,6 +58,13 @@ export const csi = defineModule({
 
     return {
       streamFeatures: [{ when: 'after-login', offer: () => el(NS_CSI, 'csi') }],
+      // XEP-0386 §3.2.1: the session begins in that state.
+      bind2: [
+        onBind2(NS_CSI, ['active', 'inactive'], (session, { name }) => {
+          stateOf(session).isInactive = name === 'inactive'
+          return undefined
+        }),
+      ],
       nonzas: [
         // XEP-0352 §5.1: what was held is on its way before anything else is answered.
         onNonza(NS_CSI, 'active', activate),
