@@ -100,6 +100,11 @@ export class Ledger {
     return new Ledger(log, clock, options, await log.lastId())
   }
 
+  /** How long entries are kept where their account says nothing else, and at most. */
+  get retention(): Retention {
+    return this.#retention
+  }
+
   /** The newest id that was given. */
   get lastId(): LogId {
     return this.#lastId
