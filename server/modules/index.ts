@@ -11,6 +11,7 @@ import { entityTime } from './entity-time.ts'
 import { hostMeta } from './host-meta.ts'
 import { invites } from './invites.ts'
 import { lastActivity } from './last-activity.ts'
+import { mam } from './mam.ts'
 import { offline } from './offline.ts'
 import { ping } from './ping.ts'
 import { presence } from './presence.ts'
@@ -29,6 +30,7 @@ export const modules: readonly Module[] = [
   presence,
   blocking,
   offline,
+  mam,
   carbons,
   csi,
   ping,

@@ -1,0 +1,88 @@
+import type { Passage } from '#server/core/hooks.ts'
+import { formatDateTime } from '#stanzas/datetime.ts'
+import { el } from '#stanzas/element.ts'
+import type { Address, BareJid } from '#stanzas/jid.ts'
+import { NS_STANZA_ID } from '#stanzas/namespaces.ts'
+import { parseStanza, type Stanza } from '#stanzas/stanza.ts'
+import type { Log, LogEntry } from '#storage/shapes.ts'
+
+/** XEP-0424 §8.1 */
+export const NS_RETRACT = 'urn:xmpp:message-retract:1'
+const NS_MUC_USER = 'http://jabber.org/protocol/muc#user'
+
+/** Entries that are read at once: most retractions follow their message within minutes. */
+const SLICE = 100
+/** Newest messages with the other party among which the original must be. */
+const LOOK_BACK = 1_000
+
+/** What retractions are applied to. */
+export type Archives = Pick<Log, 'range' | 'replace'>
+
+/** Puts a tombstone in the place of the message that this retraction is about, for both parties; whoever did not send that message changes nothing. */
+export const retract = async (
+  archives: Archives,
+  { stanza, from, to }: Passage,
+  isLocal: (address: Address) => boolean,
+  nowMs: number,
+): Promise<void> => {
+  const original = stanza.get(NS_RETRACT, 'retract')?.attrs.id
+  // XEP-0424 §4: a tombstone names the retraction, which therefore has an id.
+  if (original === undefined || original === '' || stanza.id === undefined) return
+  const found =
+    (await find(archives, to.bare, 'in', from, original)) ??
+    (isLocal(from) ? await find(archives, from.bare, 'out', from, original, to.bare) : undefined)
+  if (found === undefined) return
+  const { entry, message } = found
+  const tombstone = message.restamp({
+    drop: () => true,
+    append: el(NS_RETRACT, 'retracted', { id: stanza.id, stamp: formatDateTime(nowMs) }),
+  })
+  await archives.replace(entry.owner, entry.id, tombstone.wire)
+}
+
+interface Found {
+  readonly entry: LogEntry
+  readonly message: Stanza
+}
+
+/** The newest message with that id which the retracting party sent, in the archive of one side. */
+const find = async (
+  archives: Archives,
+  owner: BareJid,
+  direction: 'in' | 'out',
+  sender: Address,
+  id: string,
+  peer: BareJid = sender.bare,
+): Promise<Found | undefined> => {
+  let before: number | undefined
+  for (let seen = 0; seen < LOOK_BACK; seen += SLICE) {
+    const slice = await archives.range(owner, {
+      peer,
+      direction,
+      limit: SLICE,
+      backwards: true,
+      ...(before === undefined ? {} : { before }),
+    })
+    for (const entry of slice) {
+      // Of what does not even hold the id nothing is read.
+      if (!mayHold(entry, id)) continue
+      const message = parseStanza(entry.stanza)
+      if (isOriginal(message, sender, id)) return { entry, message }
+    }
+    before = slice.at(-1)?.id
+    if (slice.length < SLICE) return undefined
+  }
+  return undefined
+}
+
+/** An id of other characters may be written in several ways. */
+const mayHold = ({ stanza }: LogEntry, id: string): boolean => !/^[\w.:@/+=-]+$/.test(id) || stanza.includes(id)
+
+/** XEP-0424 §5.1: it is named by its `id`; by its origin-id, where clients set one beside another id. */
+const isOriginal = (message: Stanza, sender: Address, id: string): boolean => {
+  if (message.id !== id && message.get(NS_STANZA_ID, 'origin-id')?.attrs.id !== id) return false
+  // §5: a retraction is kept, and what was retracted stays as the first retraction left it.
+  if (message.has(NS_RETRACT, 'retract') || message.has(NS_RETRACT, 'retracted')) return false
+  // §5: occupants of a room share its bare JID.
+  return !message.has(NS_MUC_USER, 'x') || message.from?.jid === sender.jid
+}
