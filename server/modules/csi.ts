@@ -3,10 +3,17 @@ import { guard, observe } from '#server/core/hooks.ts'
 import { defineModule, onBind2, onNonza } from '#server/core/module.ts'
 import type { Session } from '#server/core/session.ts'
 import { el } from '#stanzas/element.ts'
-import { NS_CARBONS, NS_CHAT_STATES, NS_CLIENT, NS_FORWARD, NS_HINTS } from '#stanzas/namespaces.ts'
+import { NS_CARBONS, NS_CHAT_STATES, NS_CLIENT, NS_DELAY, NS_FORWARD, NS_HINTS, NS_PUBSUB_EVENT } from '#stanzas/namespaces.ts'
 import type { Payload, Stanza } from '#stanzas/stanza.ts'
 
 const NS_CSI = 'urn:xmpp:csi:0'
+/** The event, and what the server says about it: when it was, who published it, by which subscription it comes (XEP-0060 §7.1.2, §12.20). */
+const EVENT_PARTS: ReadonlySet<string> = new Set([
+  NS_PUBSUB_EVENT,
+  NS_DELAY,
+  'http://jabber.org/protocol/address',
+  'http://jabber.org/protocol/shim',
+])
 
 interface State {
   isInactive: boolean
@@ -18,7 +25,7 @@ interface State {
 /** Holds back what a phone in a pocket need not be woken for. */
 export const csi = defineModule({
   name: 'csi',
-  summary: 'Holds back presence and typing notices while a client says that nobody looks.',
+  summary: 'Holds back presence, typing notices and personal events while a client says that nobody looks.',
   xeps: { 'XEP-0352': '1.0.0' },
   config: {
     maxHeld: integer({
@@ -97,8 +104,16 @@ export const csi = defineModule({
 const canWait = (stanza: Stanza): boolean => {
   if (stanza.kind === 'presence') return stanza.type === undefined || stanza.type === 'unavailable'
   if (stanza.kind !== 'message' || stanza.type === 'groupchat' || stanza.type === 'error') return false
-  return isTyping(stanza.payloads) || isTyping(copiedIn(stanza))
+  return isTyping(stanza.payloads) || isTyping(copiedIn(stanza)) || isPersonalEvent(stanza)
 }
+
+/** XEP-0163: what changed at somebody's account, which a client catches up with when it is looked at. */
+const isPersonalEvent = ({ type, from, payloads }: Stanza): boolean =>
+  type === 'headline' &&
+  from !== undefined &&
+  from.localpart !== '' &&
+  payloads.some(({ ns }) => ns === NS_PUBSUB_EVENT) &&
+  payloads.every(({ ns }) => EVENT_PARTS.has(ns))
 
 /** XEP-0085 §5.1: a chat state by itself; a thread or a hint beside it says no more. */
 const isTyping = (payloads: readonly Payload[]): boolean =>
