@@ -25,6 +25,7 @@ export const BUDGETS: readonly Budget[] = [
   { kind: 'at-most', row: 'idle', figure: 'connectionKib', value: 12 },
   { kind: 'above', row: 'idle-tls', figure: 'connectionKib', base: 'bareTlsKib', by: 10 },
   { kind: 'at-most', row: 'login-scram-sha-256', figure: 'loopMs', value: 0.4 },
+  { kind: 'at-most', row: 'pep', figure: 'cpuUs', value: 6 },
   ...nothingLost('kill-read'),
   ...nothingLost('kill-away'),
   ...nothingLost('kill-hang'),

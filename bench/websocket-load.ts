@@ -1,6 +1,7 @@
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import { chat } from './load/chat.ts'
+import { events } from './load/events.ts'
 import { idle } from './load/idle.ts'
 import { login } from './load/login.ts'
 import { offline } from './load/offline.ts'
@@ -11,7 +12,7 @@ import type { LoadRun } from './xmppload.ts'
 // The built-in load client. It speaks WebSocket as well as TCP, which xmppload does not, so that the two can be compared with one
 // tool; and it stands in for xmppload in a simpler form where that is not to be had. It is a process of its own: its time is not the server's.
 
-const MODES = { chat, login, idle, offline }
+const MODES = { chat, login, idle, offline, events }
 
 /** Runs the built-in load client in a process of its own. */
 export async function runLoad(options: LoadOptions): Promise<LoadRun> {

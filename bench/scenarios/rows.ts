@@ -3,10 +3,19 @@ import { idleRows } from './idle.ts'
 import { killRows, strictKillRows } from './kill.ts'
 import { loginRows } from './login.ts'
 import { offlineRows } from './offline.ts'
+import { pepRows } from './pep.ts'
 import type { Row } from './row.ts'
 
 /** Every row of the bench, in the order of the table. */
-export const ROWS: readonly Row[] = [...loginRows, ...idleRows, ...chatRows, ...offlineRows, ...killRows, ...strictKillRows]
+export const ROWS: readonly Row[] = [
+  ...loginRows,
+  ...idleRows,
+  ...chatRows,
+  ...offlineRows,
+  ...pepRows,
+  ...killRows,
+  ...strictKillRows,
+]
 
 /** The rows of that name, or whose names begin with it: `chat` means all of them, `chat=` only the one. */
 export function rowsNamed(names: readonly string[]): readonly Row[] {

@@ -78,5 +78,5 @@ modules:
   mod_register: { access: everyone, access_remove: everyone, ip_access: all, password_strength: 0, welcome_message: {} }
   mod_roster: {}
   mod_stream_mgmt: { max_ack_queue: infinity, ack_timeout: infinity, resume_timeout: 600 }
-${setup.archive ? '  mod_mam: { db_type: mnesia, default: always, assume_mam_usage: true }\n' : ''}`
+${setup.archive ? '  mod_mam: { db_type: mnesia, default: always, assume_mam_usage: true }\n' : ''}${setup.events ? '  mod_caps: {}\n  mod_pubsub: { plugins: [flat, pep] }\n' : ''}`
 }

@@ -58,7 +58,7 @@ network_backend = "epoll"
 network_settings = { tcp_backlog = 1024 }
 gc = { mode = "generational" }
 modules_disabled = { "s2s", "s2s_auth_certs" }
-modules_enabled = { "roster", "saslauth", "tls", "disco", "carbons", "smacks", "csi", "ping", "register_ibr", "websocket"${archive ? ', "mam"' : ''} }
+modules_enabled = { "roster", "saslauth", "tls", "disco", "carbons", "smacks", "csi", "ping", "register_ibr", "websocket"${archive ? ', "mam"' : ''}${setup.events ? ', "pep"' : ''} }
 allow_registration = true
 c2s_require_encryption = false
 allow_unencrypted_plain_auth = true

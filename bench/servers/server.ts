@@ -5,6 +5,8 @@ export type Setup = {
   readonly archive: boolean
   /** How the peers keep passwords; Waxwing always keeps SCRAM keys. */
   readonly passwords: 'clear' | 'sha1' | 'sha256'
+  /** Whether the peers do XEP-0163, which Waxwing always does. */
+  readonly events?: true
 }
 
 export type Ports = { readonly c2s: number; readonly tls: number; readonly http: number }
