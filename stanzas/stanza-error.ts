@@ -40,16 +40,24 @@ export class StanzaError extends Error {
   readonly text: string | undefined
   /** An application-specific condition (RFC 6120 §8.3.4). */
   readonly extra: Element | undefined
+  /** What is returned with the error and is not part of it; of an iq only (XEP-0060 §8.8.2.4). */
+  readonly beside: Element | undefined
 
   constructor(
     condition: StanzaErrorCondition,
-    options: { readonly type?: StanzaErrorType; readonly text?: string; readonly extra?: Element } = {},
+    options: {
+      readonly type?: StanzaErrorType
+      readonly text?: string
+      readonly extra?: Element
+      readonly beside?: Element
+    } = {},
   ) {
     super(condition)
     this.condition = condition
     this.type = options.type ?? CONDITIONS[condition][0]
     this.text = options.text
     this.extra = options.extra
+    this.beside = options.beside
   }
 
   /** The `<error/>` child, in the stanza's namespace. */

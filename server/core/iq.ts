@@ -70,7 +70,7 @@ export class IqDispatch {
   #refuse(asked: Stanza, from: Address, to: Address, error: unknown): Stanza {
     if (!(error instanceof StanzaError)) throw error
     this.#onRefused(error.condition)
-    return iq({ from: to, to: from, id: asked.id, type: 'error' }, error.toElement())
+    return iq({ from: to, to: from, id: asked.id, type: 'error' }, error.beside, error.toElement())
   }
 
   #ask(
