@@ -9,6 +9,7 @@ import { csi } from './csi.ts'
 import { disco } from './disco.ts'
 import { entityTime } from './entity-time.ts'
 import { hostMeta } from './host-meta.ts'
+import { inbox } from './inbox.ts'
 import { invites } from './invites.ts'
 import { lastActivity } from './last-activity.ts'
 import { mam } from './mam.ts'
@@ -20,6 +21,7 @@ import { registration } from './registration.ts'
 import { roster } from './roster.ts'
 import { streamLimits } from './stream-limits.ts'
 import { subscriptions } from './subscriptions.ts'
+import { ticks } from './ticks.ts'
 import { vcard } from './vcard.ts'
 import { version } from './version.ts'
 
@@ -32,6 +34,8 @@ export const modules: readonly Module[] = [
   offline,
   mam,
   carbons,
+  ticks,
+  inbox,
   csi,
   ping,
   registration,

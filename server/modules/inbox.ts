@@ -1,0 +1,103 @@
+import { defineModule, type IqRequest, onGet } from '#server/core/module.ts'
+import { type Element, el } from '#stanzas/element.ts'
+import { forwardedWire } from '#stanzas/forwarded.ts'
+import { readRsm, rsmElement } from '#stanzas/rsm.ts'
+import { message, parseStanza, type Stanza } from '#stanzas/stanza.ts'
+import { StanzaError } from '#stanzas/stanza-error.ts'
+import { logIdToText, textToLogId } from '#stanzas/stanza-id.ts'
+import { escapeAttribute, wire } from '#stanzas/wire.ts'
+import type { LogId } from '#storage/shapes.ts'
+import { type Chat, ticks } from './ticks.ts'
+
+const NS_INBOX = 'urn:xmpp:inbox:1'
+const NS_MAM = 'urn:xmpp:mam:2'
+
+/** Conversations in one page. */
+const MAX_PAGE = 50
+/** Conversations that are looked at to fill a page of unread ones. */
+const MAX_LOOKED_AT = 1_000
+/** It is repeated in every result. */
+const MAX_QUERY_ID = 256
+
+/** What a client wants to see of its inbox (XEP-0430 §3.1). */
+interface InboxQuery {
+  readonly isUnreadOnly: boolean
+  readonly hasMessages: boolean
+  readonly before: LogId | undefined
+  readonly max: number
+}
+
+/** The chat list of `ticks` in the words of XEP-0430. */
+export const inbox = defineModule({
+  name: 'inbox',
+  summary: 'Lists the conversations of an account, newest first, with what is unread.',
+  xeps: { 'XEP-0430': '0.2.0' },
+  features: { account: [NS_INBOX] },
+  needs: { ticks },
+
+  start({ needs, domain }) {
+    const pageOf = async (account: IqRequest['to'], query: InboxQuery): Promise<readonly Chat[]> => {
+      const page: Chat[] = []
+      let { before } = query
+      for (let lookedAt = 0; page.length < query.max && lookedAt < MAX_LOOKED_AT; lookedAt += MAX_PAGE) {
+        const slice = await needs.ticks.chats(account, { ...(before !== undefined && { before }), limit: MAX_PAGE })
+        page.push(...slice.filter(({ unread }) => unread > 0 || !query.isUnreadOnly))
+        before = slice.at(-1)?.last.id
+        if (slice.length < MAX_PAGE) break
+      }
+      return page.slice(0, query.max)
+    }
+
+    const entryFor = ({ fromAddress, stanza }: IqRequest, { peer, last, unread }: Chat, hasMessages: boolean): Stanza => {
+      const id = logIdToText(last.id)
+      const entry = `<entry xmlns='${NS_INBOX}' jid='${escapeAttribute(peer)}' unread='${unread}' id='${id}'/>`
+      const forwarded = (): string => forwardedWire(parseStanza(last.stanza), { from: domain, atMs: last.atMs })
+      const result = (): string =>
+        `<result xmlns='${NS_MAM}' queryid='${escapeAttribute(stanza.id ?? '')}' id='${id}'>${forwarded()}</result>`
+      return message({ from: fromAddress.bareAddress, to: fromAddress }).restamp({
+        append: wire(hasMessages ? entry + result() : entry),
+      })
+    }
+
+    const answer = async (request: IqRequest): Promise<Element> => {
+      const { payload, to: account, session, stanza } = request
+      if ((stanza.id?.length ?? 0) > MAX_QUERY_ID) throw new StanzaError('policy-violation')
+      const query = readQuery(payload)
+      const page = query.max === 0 ? [] : await pageOf(account, query)
+      for (const chat of page) session?.send(entryFor(request, chat, query.hasMessages))
+      const { chats, unreadChats, unread } = await needs.ticks.sums(account)
+      const ids = page.map(({ last }) => logIdToText(last.id))
+      return el(
+        NS_INBOX,
+        'fin',
+        { total: String(chats), unread: String(unreadChats), 'all-unread': String(unread) },
+        rsmElement({ first: ids[0], last: ids.at(-1), count: query.isUnreadOnly ? unreadChats : chats }),
+      )
+    }
+
+    return { iq: [onGet(NS_INBOX, 'inbox', 'own', answer)] }
+  },
+})
+
+const readBoolean = (text: string | undefined, standard: boolean): boolean => {
+  if (text === undefined) return standard
+  if (text === 'true' || text === '1') return true
+  if (text === 'false' || text === '0') return false
+  throw new StanzaError('bad-request')
+}
+
+const readQuery = (payload: Element): InboxQuery => {
+  const rsm = readRsm(payload)
+  if (rsm === undefined) throw new StanzaError('bad-request')
+  const { max = MAX_PAGE, after, before, index } = rsm
+  // XEP-0059 §2.5, §2.6: only from the newest on.
+  if (index !== undefined || before !== undefined) throw new StanzaError('feature-not-implemented')
+  const last = after === undefined ? undefined : textToLogId(after)
+  if (after !== undefined && last === undefined) throw new StanzaError('item-not-found')
+  return {
+    isUnreadOnly: readBoolean(payload.attrs['unread-only'], false),
+    hasMessages: readBoolean(payload.attrs.messages, true),
+    before: last,
+    max: Math.min(max, MAX_PAGE),
+  }
+}

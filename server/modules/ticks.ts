@@ -1,0 +1,202 @@
+import { integer } from '#server/base/schema.ts'
+import { amend, observe, type Passage } from '#server/core/hooks.ts'
+import { defineModule, type IqRequest, onGet, onSet } from '#server/core/module.ts'
+import { isText } from '#server/core/storable.ts'
+import { type Element, el } from '#stanzas/element.ts'
+import type { Address, BareJid } from '#stanzas/jid.ts'
+import { NS_CHAT_MARKERS } from '#stanzas/namespaces.ts'
+import type { Stanza } from '#stanzas/stanza.ts'
+import { textToLogId } from '#stanzas/stanza-id.ts'
+import { documents, type LogEntry } from '#storage/shapes.ts'
+import { blocking } from './blocking.ts'
+import { roster } from './roster.ts'
+import { type Chat, Chats, type Sums } from './ticks/chats.ts'
+import {
+  chatElement,
+  type Name,
+  NS_TICKS,
+  type PageRequest,
+  readChatsPage,
+  readTicksRequest,
+  setElement,
+  tickElement,
+} from './ticks/elements.ts'
+import { findMarked, findNamed } from './ticks/marked.ts'
+import { Pushes } from './ticks/pushes.ts'
+import { States, type Tick } from './ticks/states.ts'
+import { type Progress, placeOf, Watermarks } from './ticks/watermarks.ts'
+
+export type { Chat, Sums } from './ticks/chats.ts'
+export type { State, Tick } from './ticks/states.ts'
+
+/** What modules may ask of ticks. */
+export interface TicksApi {
+  /**
+   * The account has read the conversation up to this entry of its archive, by whatever but a marker to the peer, who is not told (XEP-0490);
+   * tells whether that is further than before, once it is durable.
+   */
+  moveWatermark(account: BareJid, peer: BareJid, stanzaId: string): Promise<boolean>
+  /** The account's conversations, newest first, from those whose newest message is older than `before`. */
+  chats(account: BareJid, page: { readonly before?: number; readonly limit: number }): Promise<readonly Chat[]>
+  /** What the newest thousand of them have together. */
+  sums(account: BareJid): Promise<Sums>
+  /** What became of messages that the account has sent. */
+  ticks(account: BareJid, sent: readonly LogEntry[]): Promise<readonly Tick[]>
+}
+
+/** Tells accounts what became of their messages, and what they have not read (docs/protocol/ticks.md). */
+export const ticks = defineModule({
+  name: 'ticks',
+  summary: 'Tells each device which messages are sent, delivered and read, and what is unread.',
+  features: { account: [NS_TICKS] },
+  config: {
+    maxWatermarks: integer({
+      default: 5_000,
+      min: 10,
+      doc: 'In how many conversations it is remembered how far an account has read; beyond them, those that were quiet for longest are forgotten.',
+    }),
+  },
+  stores: { progress: documents<Progress>() },
+  needs: { roster, blocking },
+
+  start({ config, stores, needs, ledger, accounts, router, clock, log }) {
+    const watermarks = new Watermarks(stores.progress, clock, config.maxWatermarks)
+    const chats = new Chats(ledger, watermarks)
+    const states = new States({
+      entries: ledger,
+      watermarks,
+      isLocal: (address) => router.isLocal(address),
+      accountOf: (jid) => accounts.get(jid),
+      showsPresence: async (account, to) =>
+        (await needs.roster.maySeePresence(to.bare, account)) && !(await needs.blocking.isBlocked(account, to)),
+    })
+    const pushes = new Pushes({
+      entries: ledger,
+      states,
+      lastId: () => ledger.lastId,
+      onWanted(isWanted) {
+        ledger.onKept = isWanted ? kept : undefined
+        ledger.onTaken = isWanted ? taken : undefined
+      },
+      onFailure: (account, error) => log.warn('ticks-not-told', { account, error }),
+    })
+    const kept = (id: number, message: Stanza, from: Address, to: Address): void => {
+      if (isText(message)) pushes.sent(id, message, from.bare, to.bare, clock.nowMs())
+    }
+    const taken = (account: BareJid, id: number, atMs: number): void => pushes.taken(account, id, atMs)
+
+    /** docs/protocol/ticks.md §7.1: the watermark is durable before the marker goes on. */
+    const marked =
+      (side: 'read' | 'theirs') =>
+      (passage: Passage): Stanza | Promise<Stanza> => {
+        const { stanza, from, to } = passage
+        if (!stanza.has(NS_CHAT_MARKERS, 'displayed') || stanza.type === 'error' || stanza.type === 'groupchat') return stanza
+        const name = stanza.get(NS_CHAT_MARKERS, 'displayed')?.attrs.id
+        if (name === undefined || from.bare === to.bare) return stanza
+        const [account, peer] = side === 'read' ? [from.bare, to.bare] : [to.bare, from.bare]
+        return move(account, peer, side, name).then(() => stanza)
+      }
+
+    const move = async (account: BareJid, peer: BareJid, side: 'read' | 'theirs', name: string): Promise<void> => {
+      const after = placeOf((await watermarks.of(account, peer))[side])
+      const direction = side === 'read' ? 'in' : 'out'
+      const entry = await findMarked(ledger, { account, peer, direction, after }, name)
+      if (entry !== undefined) await moveTo(account, entry, side)
+    }
+
+    const moveTo = async (account: BareJid, entry: LogEntry, side: 'read' | 'theirs'): Promise<boolean> => {
+      const step = { id: entry.id, atMs: clock.nowMs() }
+      const hasMoved = await watermarks.move(account, entry.peer, side, step)
+      if (hasMoved && side === 'read') pushes.moved(account, entry.peer, step)
+      if (hasMoved && side === 'theirs') pushes.read(account, entry, step.atMs)
+      return hasMoved
+    }
+
+    const withIds = async (account: BareJid, names: readonly Name[]): Promise<readonly (LogEntry | undefined)[]> => {
+      const ids = names.flatMap((name) => ('id' in name ? (textToLogId(name.id) ?? []) : []))
+      return Promise.all(ids.map((id) => ledger.get(account, id)))
+    }
+
+    const withMessageIds = async (account: BareJid, names: readonly Name[]): Promise<readonly LogEntry[]> => {
+      const byPeer = Map.groupBy(
+        names.filter((name) => 'messageId' in name),
+        ({ peer }) => peer.bare,
+      )
+      const found = [...byPeer].map(([peer, called]) =>
+        findNamed(
+          ledger,
+          { account, peer, direction: peer === account ? 'in' : 'out', after: 0 },
+          called.map(({ messageId }) => messageId),
+        ),
+      )
+      return (await Promise.all(found)).flat()
+    }
+
+    const isOwnText = (entry: LogEntry | undefined, account: BareJid): entry is LogEntry =>
+      entry?.isText === true && (entry.direction === 'out' || entry.peer === account)
+
+    const conversation = async (account: BareJid, peer: BareJid, page: PageRequest): Promise<readonly Element[]> => {
+      const direction = peer === account ? 'in' : 'out'
+      const all = { peer, direction, isText: true } as const
+      if (page.max === 0) return [setElement([], await ledger.count(account, all))]
+      const bounds = { ...(page.after && { after: page.after }), ...(page.before && { before: page.before }) }
+      const found = await ledger.range(account, { ...all, ...bounds, backwards: page.isBackwards, limit: page.max })
+      const sent = page.isBackwards ? found.toReversed() : found
+      return [...(await states.of(account, sent)).map(tickElement), setElement(sent.map(({ id }) => id))]
+    }
+
+    const answerTicks = async ({ payload, to: account }: IqRequest): Promise<Element> => {
+      const request = readTicksRequest(payload)
+      if (request.kind === 'conversation') {
+        const { bare } = request.peer
+        return el(NS_TICKS, 'ticks', { peer: bare }, ...(await conversation(account, bare, request.page)))
+      }
+      const { names } = request
+      const entries = [...(await withIds(account, names)), ...(await withMessageIds(account, names))]
+      const own = entries.filter((entry) => isOwnText(entry, account))
+      const sent = new Map(own.sort((a, b) => a.id - b.id).map((entry) => [entry.id, entry]))
+      return el(NS_TICKS, 'ticks', {}, ...(await states.of(account, [...sent.values()])).map(tickElement))
+    }
+
+    const answerChats = async ({ payload, to: account }: IqRequest): Promise<Element> => {
+      const { before, max } = readChatsPage(payload)
+      if (max === 0) return el(NS_TICKS, 'chats', {}, setElement([], (await chats.sums(account)).chats))
+      const page = await chats.page(account, { ...(before && { before }), limit: max })
+      const own = page.map(({ last }) => last).filter((entry) => isOwnText(entry, account))
+      const tickOf = new Map((await states.of(account, own)).map((tick) => [tick.id, tick]))
+      const elements = page.map((chat) => chatElement(chat, tickOf.get(chat.last.id)))
+      return el(NS_TICKS, 'chats', {}, ...elements, setElement(page.map(({ last }) => last.id)))
+    }
+
+    const api: TicksApi = {
+      async moveWatermark(account, peer, stanzaId) {
+        const id = textToLogId(stanzaId)
+        const entry = id === undefined ? undefined : await ledger.get(account, id)
+        return entry?.peer === peer && peer !== account && moveTo(account, entry, 'read')
+      },
+      chats: (account, page) => chats.page(account, page),
+      sums: (account) => chats.sums(account),
+      ticks: (account, sent) => states.of(account, sent),
+    }
+
+    return {
+      api,
+      iq: [
+        onSet(NS_TICKS, 'enable', 'own', ({ session }) => void (session && pushes.wants(session))),
+        onSet(NS_TICKS, 'disable', 'own', ({ session }) => void (session && pushes.wantsNoMore(session))),
+        onGet(NS_TICKS, 'ticks', 'own', answerTicks),
+        onGet(NS_TICKS, 'chats', 'own', answerChats),
+      ],
+      hooks: [
+        amend('sent', marked('read'), { kind: 'message', namespace: NS_CHAT_MARKERS }),
+        amend('inbound', marked('theirs'), { kind: 'message', namespace: NS_CHAT_MARKERS }),
+        observe('session-ended', ({ session }) => pushes.wantsNoMore(session)),
+        observe('account-deleted', ({ account }) => watermarks.forget(account)),
+      ],
+      stop() {
+        ledger.onKept = undefined
+        ledger.onTaken = undefined
+      },
+    }
+  },
+})

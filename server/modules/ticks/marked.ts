@@ -1,0 +1,59 @@
+import type { BareJid } from '#stanzas/jid.ts'
+import { NS_STANZA_ID } from '#stanzas/namespaces.ts'
+import { parseStanza, type Stanza } from '#stanzas/stanza.ts'
+import { textToLogId } from '#stanzas/stanza-id.ts'
+import type { Log, LogEntry, LogId } from '#storage/shapes.ts'
+
+/** What states and watermarks are read from. */
+export type Entries = Pick<Log, 'get' | 'range' | 'count' | 'conversations'>
+
+/** Where a name is looked for. */
+export interface Place {
+  readonly account: BareJid
+  readonly peer: string
+  readonly direction: 'in' | 'out'
+  /** Only behind this entry. */
+  readonly after: LogId
+}
+
+/** Entries that are looked through for one name, the newest first: 1 ms. Who has read the newest names that, and who marks each names one of the last. */
+const MAX_LOOKED_AT = 200
+/** Longer than any client's ids. */
+const MAX_NAME = 1_024
+/** What looks the same in an attribute however it is written. */
+const PLAIN = /^[\w.:+@/=-]+$/
+
+/** What its sender calls a message (docs/protocol/ticks.md §3). */
+export const messageIdOf = (stanza: Stanza): string | undefined => stanza.id ?? originIdOf(stanza)
+
+const originIdOf = (stanza: Stanza): string | undefined =>
+  stanza.has(NS_STANZA_ID, 'origin-id') ? stanza.get(NS_STANZA_ID, 'origin-id')?.attrs.id : undefined
+
+const isCalled = ({ stanza }: LogEntry, name: string, isPlain: boolean): boolean => {
+  // Most entries are not the one, and need not be read to see that.
+  if (isPlain && !stanza.includes(name) && !stanza.includes('&#')) return false
+  const message = parseStanza(stanza)
+  return message.id === name || originIdOf(message) === name
+}
+
+/** The newest entries that their sender calls so, among the latest at this place. */
+export const findNamed = async (entries: Entries, place: Place, names: readonly string[]): Promise<readonly LogEntry[]> => {
+  const { account, peer, direction, after } = place
+  const wanted = names.filter((name) => name !== '' && name.length <= MAX_NAME)
+  if (wanted.length === 0) return []
+  const latest = await entries.range(account, { peer, direction, after, backwards: true, limit: MAX_LOOKED_AT })
+  return wanted.flatMap((name) => {
+    const isPlain = PLAIN.test(name)
+    return latest.find((entry) => isCalled(entry, name, isPlain)) ?? []
+  })
+}
+
+/** The entry that a marker is about (docs/protocol/ticks.md §7.1): by its sender's name for it, else by that of the account's archive. */
+export const findMarked = async (entries: Entries, place: Place, name: string): Promise<LogEntry | undefined> => {
+  const [named] = await findNamed(entries, place, [name])
+  if (named !== undefined) return named
+  const id = textToLogId(name)
+  if (id === undefined || id <= place.after) return undefined
+  const entry = await entries.get(place.account, id)
+  return entry?.peer === place.peer && entry.direction === place.direction ? entry : undefined
+}
