@@ -21,6 +21,7 @@ const NS_ROSTER_VERSIONING = 'urn:xmpp:features:rosterver'
 /** With more changes than this the whole roster is shorter, and every push is answered by the client. */
 const MAX_INTERIM_PUSHES = 100
 
+type Changed = (account: BareJid, jid: BareJid) => void
 type Removed = (account: BareJid, jid: BareJid, contact: Contact) => void
 
 /** What modules may ask of rosters. For accounts that are online the answers come without a promise, once anyone has asked. */
@@ -43,6 +44,8 @@ export interface RosterApi {
   inOrder<T>(account: BareJid, task: () => T | Promise<T>): Promise<T>
   /** Whether the session asked for the roster, and so gets pushes (RFC 6121 §2.2). */
   isInterested(session: Session): boolean
+  /** Calls back when what devices see of a contact has changed; what was decided is durable, and the devices have been told. */
+  onChanged(listener: Changed): void
   /** Calls back when a contact was removed by a device, or with its account. */
   onRemoved(listener: Removed): void
 }
@@ -68,6 +71,7 @@ export const roster = defineModule({
   perSession: () => ({ isInterested: false }),
 
   start({ config, stores, stateOf, sessions, accounts, clock, log }) {
+    const changed: Changed[] = []
     const removed: Removed[] = []
     const push = (session: Session, jid: BareJid, contact: Contact): void => {
       // RFC 6121 §2.1.6: without a `from` it comes from the account itself.
@@ -84,6 +88,7 @@ export const roster = defineModule({
       push(account, jid, contact) {
         // §2.1.6: every session that asked for the roster, available or not, and no other.
         for (const session of sessions.of(account)) if (stateOf(session).isInterested) push(session, jid, contact)
+        for (const listener of changed) listener(account, jid)
       },
     })
 
@@ -150,6 +155,7 @@ export const roster = defineModule({
       isBusy: (account) => rosters.isBusy(account),
       inOrder: (account, task) => rosters.inOrder(account, task),
       isInterested: (session) => stateOf(session).isInterested,
+      onChanged: (listener) => changed.push(listener),
       onRemoved: (listener) => removed.push(listener),
     }
 
