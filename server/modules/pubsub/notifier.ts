@@ -1,0 +1,214 @@
+import { newId } from '#server/base/random.ts'
+import type { Router } from '#server/core/router.ts'
+import type { Sessions } from '#server/core/sessions.ts'
+import { delayElement } from '#stanzas/delay.ts'
+import { type Element, el } from '#stanzas/element.ts'
+import type { Address, Jid } from '#stanzas/jid.ts'
+import { NS_PUBSUB_EVENT } from '#stanzas/namespaces.ts'
+import { message, type Stanza } from '#stanzas/stanza.ts'
+import { type Access, ownersOf } from './access.ts'
+import type { HostProfile, Item, NodeFacts } from './api.ts'
+import { type Contents, isOver, type Subscription } from './contents.ts'
+import type { Node } from './host.ts'
+import type { NodeStore } from './node-store.ts'
+
+const NS_SHIM = 'http://jabber.org/protocol/shim'
+
+/** Who of a node's subscribers an event is for. */
+export interface Audience {
+  /** Also those whose request waits (XEP-0060 §8.4.2). */
+  readonly withPending?: boolean
+  /** Those of collections are told of items, or of which nodes come and go (XEP-0248 §6.1). */
+  readonly of: 'items' | 'node'
+}
+
+interface Recipient {
+  readonly to: Address
+  /** The collection by which it is subscribed. */
+  readonly through: string | undefined
+}
+
+const event = (...children: readonly Element[]): Element => el(NS_PUBSUB_EVENT, 'event', {}, ...children)
+
+/** The `<item/>` of an event or an answer, in its namespace (XEP-0060 §7.1.2.3). */
+export const itemElement = (ns: string, profile: HostProfile, node: NodeFacts, item: Item, withPayload: boolean): Element => {
+  const { itemReply } = node.config
+  const publisher = itemReply === 'none' ? undefined : itemReply === 'owner' ? ownersOf(profile, node)[0] : item.publisher
+  return el(ns, 'item', { id: item.id, publisher: bare(publisher) }, withPayload ? item.payload : undefined)
+}
+
+const bare = (jid: string | undefined): string | undefined => jid?.split('/', 1)[0]
+
+/** Tells subscribers what happened. An event is encoded once, and each copy says another `to`. */
+export class Notifier {
+  readonly #nodes: NodeStore
+  readonly #access: Access
+  readonly #router: Router
+  readonly #sessions: Sessions
+  readonly #onFailure: (node: NodeFacts, error: unknown) => void
+
+  constructor(parts: {
+    readonly nodes: NodeStore
+    readonly access: Access
+    readonly router: Router
+    readonly sessions: Sessions
+    readonly onFailure: (node: NodeFacts, error: unknown) => void
+  }) {
+    this.#nodes = parts.nodes
+    this.#access = parts.access
+    this.#router = parts.router
+    this.#sessions = parts.sessions
+    this.#onFailure = parts.onFailure
+  }
+
+  /** New items (§7.1.2); without any, that something happened at a node that has no items (§4.3). */
+  async published(profile: HostProfile, node: Node, items: readonly Item[]): Promise<void> {
+    const { facts } = node
+    const { deliverNotifications, deliverPayloads } = facts.config
+    if (!deliverNotifications) return
+    const listed = items.map((item) => itemElement(NS_PUBSUB_EVENT, profile, facts, item, deliverPayloads))
+    await this.#tell(profile, node, [el(NS_PUBSUB_EVENT, 'items', { node: facts.name }, ...listed)], { of: 'items' })
+  }
+
+  /** Items that are gone (§7.2.2.1). */
+  async retracted(profile: HostProfile, node: Node, ids: readonly string[]): Promise<void> {
+    if (!node.facts.config.deliverNotifications) return
+    const gone = ids.map((id) => el(NS_PUBSUB_EVENT, 'retract', { id }))
+    await this.#tell(profile, node, [el(NS_PUBSUB_EVENT, 'items', { node: node.name }, ...gone)], { of: 'items' })
+  }
+
+  /** Something that concerns the node itself (§8.2.5.3, §8.4.2, §8.5.2). */
+  async changed(profile: HostProfile, node: Node, what: Element, audience: Audience): Promise<void> {
+    await this.#tell(profile, node, [what], audience)
+  }
+
+  /** A node came into a collection or left it (XEP-0248 §6.1). */
+  async associated(profile: HostProfile, child: string, collection: Node, how: 'associate' | 'disassociate'): Promise<void> {
+    const { name } = collection
+    const what = el(NS_PUBSUB_EVENT, 'collection', { node: name }, el(NS_PUBSUB_EVENT, how, { node: child }))
+    await this.#send(profile, collection.facts, [what], async (recipients) => {
+      await this.#addSubscribers(recipients, profile, collection, collection, of('nodes', 1))
+      for (const [above, distance] of collection.host.collectionsAbove(collection))
+        await this.#addSubscribers(recipients, profile, collection, above, of('nodes', distance + 1))
+    })
+  }
+
+  /** The state of one subscription has changed (§12.14). */
+  subscription(profile: HostProfile, node: NodeFacts, to: Address, subscriber: Address, state: string): void {
+    const what = el(NS_PUBSUB_EVENT, 'subscription', { node: node.name, jid: subscriber.jid, subscription: state })
+    this.#route(this.#message(profile, node, event(what)), to)
+  }
+
+  /** The last item, as one that comes late (§6.1.7). */
+  last(profile: HostProfile, node: NodeFacts, item: Item, to: Address): void {
+    const listed = itemElement(NS_PUBSUB_EVENT, profile, node, item, node.config.deliverPayloads)
+    const items = el(NS_PUBSUB_EVENT, 'items', { node: node.name }, listed)
+    const delay = delayElement(profile.address, item.publishedAtMs)
+    this.#route(this.#message(profile, node, event(items), delay), to)
+  }
+
+  #tell(profile: HostProfile, node: Node, what: readonly Element[], audience: Audience): Promise<void> {
+    const wants = ({ state }: Subscription): boolean => audience.withPending === true || state === 'subscribed'
+    return this.#send(profile, node.facts, what, async (recipients) => {
+      await this.#addSubscribers(recipients, profile, node, node, wants)
+      if (audience.of === 'items')
+        for (const [above, distance] of node.host.collectionsAbove(node))
+          await this.#addSubscribers(recipients, profile, node, above, of('items', distance))
+      await this.#addImplicit(recipients, profile, node)
+    })
+  }
+
+  /**
+   * Adds subscribers of a node, or of a collection above it, who are entitled to hear of the node now: rosters and lists may have changed since they
+   * subscribed.
+   */
+  async #addSubscribers(
+    recipients: Map<Jid, Recipient>,
+    profile: HostProfile,
+    about: Node,
+    subscribed: Node,
+    wants: (subscription: Subscription) => boolean,
+  ): Promise<void> {
+    const nowMs = this.#nodes.clock.nowMs()
+    const { subscriptions } = await this.#contentsOf(subscribed)
+    const own = about === subscribed ? undefined : await this.#contentsOf(about)
+    for (const each of [...subscriptions.values()]) {
+      const { address, options } = each
+      if (!options.deliver || isOver(each, nowMs) || !wants(each) || recipients.has(address.jid)) continue
+      const isSubscribed = (): boolean => own === undefined || own.isSubscribed(address, nowMs)
+      const verdict = this.#access.mayRead(profile, about.facts, address, isSubscribed)
+      const refusal = verdict instanceof Promise ? await verdict : verdict
+      if (refusal === undefined)
+        recipients.set(address.jid, { to: address, through: own === undefined ? undefined : subscribed.name })
+    }
+  }
+
+  /** A node that was just deleted still has what it had. */
+  #contentsOf(node: Node): Contents | Promise<Contents> {
+    return node.contents ?? this.#nodes.contents(node)
+  }
+
+  async #addImplicit(recipients: Map<Jid, Recipient>, profile: HostProfile, { facts }: Node): Promise<void> {
+    const interested = profile.implicitSubscribers(facts)
+    for (const to of interested instanceof Promise ? await interested : interested) {
+      // What goes to the bare JID reaches the resource as well.
+      if (recipients.has(to.jid) || recipients.has(to.bare)) continue
+      const verdict = this.#access.mayRead(profile, facts, to, () => false)
+      const refusal = verdict instanceof Promise ? await verdict : verdict
+      if (refusal === undefined) recipients.set(to.jid, { to, through: undefined })
+    }
+  }
+
+  #message({ address }: HostProfile, { config }: NodeFacts, ...children: readonly Element[]): Stanza {
+    const type = config.notificationType === 'headline' ? 'headline' : undefined
+    return message({ from: address, id: newId(), type }, ...children)
+  }
+
+  /** What happened is durable whether or not anybody can be told of it. */
+  async #send(
+    profile: HostProfile,
+    node: NodeFacts,
+    what: readonly Element[],
+    collect: (recipients: Map<Jid, Recipient>) => Promise<void>,
+  ): Promise<void> {
+    try {
+      const recipients = new Map<Jid, Recipient>()
+      await collect(recipients)
+      if (recipients.size > 0) this.#copy(this.#message(profile, node, event(...what)), node, recipients.values())
+    } catch (error) {
+      this.#onFailure(node, error)
+    }
+  }
+
+  #copy(plain: Stanza, node: NodeFacts, recipients: Iterable<Recipient>): void {
+    const throughCollections = new Map<string, Stanza>()
+    for (const { to, through } of recipients) {
+      if (node.config.presenceBasedDelivery && !this.#isAvailable(to)) continue
+      let copy = plain
+      if (through !== undefined) {
+        copy = throughCollections.get(through) ?? plain.restamp({ append: collectionHeader(through) })
+        throughCollections.set(through, copy)
+      }
+      this.#route(copy, to)
+    }
+  }
+
+  #route(stanza: Stanza, to: Address): void {
+    this.#router.route(stanza.restamp({ to }))
+  }
+
+  #isAvailable(to: Address): boolean {
+    if (to.resourcepart === '') return this.#sessions.of(to.bare).some((session) => session.isAvailable)
+    return this.#sessions.get(to)?.isAvailable === true
+  }
+}
+
+/** XEP-0248 §6.1: a subscriber of a collection that is so far above what happened. */
+const of =
+  (type: 'items' | 'nodes', distance: number) =>
+  ({ state, options }: Subscription): boolean =>
+    state === 'subscribed' && options.type === type && (options.depth === 'all' || distance === 1)
+
+/** XEP-0248 §6.1: by which of its subscriptions an entity hears of it. */
+const collectionHeader = (collection: string): Element =>
+  el(NS_SHIM, 'headers', {}, el(NS_SHIM, 'header', { name: 'Collection' }, collection))

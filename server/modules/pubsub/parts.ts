@@ -1,0 +1,22 @@
+import type { Access } from './access.ts'
+import type { Listeners } from './listeners.ts'
+import type { NodeStore } from './node-store.ts'
+import type { Notifier } from './notifier.ts'
+
+/** Limits that are the same for every host. */
+export interface EngineLimits {
+  readonly subscriptionsPerNode: number
+  readonly subscriptionsPerSubscriber: number
+  readonly affiliationsPerNode: number
+}
+
+/** What the parts of the engine share. */
+export interface Parts {
+  readonly nodes: NodeStore
+  readonly access: Access
+  readonly notifier: Notifier
+  readonly listeners: Listeners
+  readonly limits: EngineLimits
+  /** Of work that nobody waits for. */
+  readonly onFailure: (error: unknown) => void
+}

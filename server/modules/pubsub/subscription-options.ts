@@ -1,0 +1,106 @@
+import { booleanOf, type DataForm, type Field, firstValueOf, formTypeField, formTypeOf } from '#stanzas/data-form.ts'
+import { formatDateTime, parseDateTime } from '#stanzas/datetime.ts'
+import type { StanzaError } from '#stanzas/stanza-error.ts'
+import { refusal } from './errors.ts'
+
+const FORM_TYPE = 'http://jabber.org/protocol/pubsub#subscribe_options'
+
+/** How a subscriber wants to be told (XEP-0060 §16.4.2). */
+export interface SubscriptionOptions {
+  readonly deliver: boolean
+  /** When the lease ends (XEP-0060 §12.19). */
+  readonly expiresAtMs?: number | undefined
+  /** Of a collection: its items, or which nodes come and go (XEP-0248 §6.1). */
+  readonly type: 'items' | 'nodes'
+  readonly depth: '1' | 'all'
+}
+
+/** What holds for a subscriber who said nothing. */
+export const DEFAULT_OPTIONS: SubscriptionOptions = { deliver: true, type: 'items', depth: '1' }
+
+/** The form of these options; those of collections are asked for there only. */
+export const optionsForm = (
+  type: 'form' | 'result',
+  { deliver, expiresAtMs, type: what, depth }: SubscriptionOptions,
+  isCollection: boolean,
+): DataForm => {
+  const fields: Field[] = [
+    formTypeField(FORM_TYPE),
+    { var: 'pubsub#deliver', type: 'boolean', label: 'Tell me what happens', values: [deliver ? '1' : '0'] },
+    {
+      var: 'pubsub#expire',
+      type: 'text-single',
+      label: 'When the subscription ends',
+      values: expiresAtMs === undefined ? [] : [formatDateTime(expiresAtMs)],
+    },
+  ]
+  if (isCollection)
+    fields.push(
+      {
+        var: 'pubsub#subscription_type',
+        type: 'list-single',
+        label: 'What to tell me of',
+        values: [what],
+        options: [
+          { value: 'items', label: 'Items of its nodes' },
+          { value: 'nodes', label: 'Nodes that come and go' },
+        ],
+      },
+      {
+        var: 'pubsub#subscription_depth',
+        type: 'list-single',
+        label: 'How deep',
+        values: [depth],
+        options: [
+          { value: '1', label: 'The nodes in it' },
+          { value: 'all', label: 'Also those in collections in it' },
+        ],
+      },
+    )
+  return { type, fields }
+}
+
+/** Reads a submitted form over what held before; a value that is not offered is refused (XEP-0060 §6.3.6.2). */
+export const readOptions = (form: DataForm, before: SubscriptionOptions, nowMs: number): SubscriptionOptions => {
+  const formType = formTypeOf(form)
+  if (form.type !== 'submit' || (formType !== undefined && formType !== FORM_TYPE)) throw invalid()
+  let options = before
+  for (const { var: name } of form.fields) {
+    const value = firstValueOf(form, name)?.trim() ?? ''
+    switch (name) {
+      case 'pubsub#deliver':
+        options = { ...options, deliver: booleanOf(form, name) ?? fail() }
+        break
+      case 'pubsub#expire':
+        options = { ...options, expiresAtMs: value === '' ? undefined : leaseUntil(value, nowMs) }
+        break
+      case 'pubsub#subscription_type':
+        options = { ...options, type: value === 'items' || value === 'nodes' ? value : fail() }
+        break
+      case 'pubsub#subscription_depth':
+        options = { ...options, depth: value === '1' || value === 'all' ? value : fail() }
+        break
+      case 'pubsub#digest':
+      case 'pubsub#include_body':
+        // Clients send back what they know, switched off; what is not done must not be asked for.
+        if (booleanOf(form, name) !== false) throw invalid()
+        break
+      case 'pubsub#show-values':
+        throw invalid()
+      default:
+      // XEP-0004 §3.1: fields that are not understood are ignored.
+    }
+  }
+  return options
+}
+
+const leaseUntil = (text: string, nowMs: number): number => {
+  const atMs = parseDateTime(text)
+  if (atMs === undefined || atMs <= nowMs) throw invalid()
+  return atMs
+}
+
+const invalid = (): StanzaError => refusal('bad-request', 'invalid-options')
+const fail = (): never => {
+  throw invalid()
+}
