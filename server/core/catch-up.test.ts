@@ -291,14 +291,18 @@ conversation(
   },
 )
 
-conversation('DESIGN P5: what is not kept waits for a session that is behind up to a hundred; more goes ahead', memory, async (scene) => {
-  const juliet = await scene.comesOnline('juliet@verona.example/balcony')
-  const phone = await scene.comesOnline(`${romeo}/phone`)
-  const token = await enables(phone)
-  await phone.vanishes()
-  await juliet.sends(says('m1'))
-  for (let n = 0; n < 102; n++) await juliet.sends(types())
-  const back = await resumes(scene, phone.jid, token, 0)
-  const got = (await back.collects()).filter(({ name }) => name === 'message')
-  if (got.length !== 103 || got[101]?.attrs.id !== 'm1') throw new Error(`${got.length}, m1 not in place 101`)
-})
+conversation(
+  'DESIGN P5: what is not kept waits for a session that is behind up to a hundred; more goes ahead',
+  memory,
+  async (scene) => {
+    const juliet = await scene.comesOnline('juliet@verona.example/balcony')
+    const phone = await scene.comesOnline(`${romeo}/phone`)
+    const token = await enables(phone)
+    await phone.vanishes()
+    await juliet.sends(says('m1'))
+    for (let n = 0; n < 102; n++) await juliet.sends(types())
+    const back = await resumes(scene, phone.jid, token, 0)
+    const got = (await back.collects()).filter(({ name }) => name === 'message')
+    if (got.length !== 103 || got[101]?.attrs.id !== 'm1') throw new Error(`${got.length}, m1 not in place 101`)
+  },
+)

@@ -1,5 +1,6 @@
 import { type Actor, any, conversation, refusal, type Scene, xml } from '#server/testing/conversation.ts'
 import { carbons } from './carbons.ts'
+import { disco } from './disco.ts'
 import { offline } from './offline.ts'
 import { presence } from './presence.ts'
 
@@ -147,6 +148,7 @@ for (const [what, type, content] of [
   ['a receipt', 'normal', RECEIPT],
   ['a chat state', 'normal', STATE],
   ['a chat marker', '', MARKER],
+  ['a headline that tells a receipt', 'headline', RECEIPT],
   ['a direct invitation', 'normal', DIRECT_INVITE],
   ['a mediated invitation', '', INVITE],
   ['a mediated invitation of type chat', 'chat', INVITE],
@@ -154,7 +156,7 @@ for (const [what, type, content] of [
   conversation(`XEP-0280 §6.1: ${what} is copied`, { modules, carriers: ['memory'] }, async (scene) => {
     const { juliet, phone, desk } = await household(scene)
     const typed = type === '' ? '' : `type="${type}" `
-    const kept = content === STATE ? '' : stanzaId(romeo)
+    const kept = content === STATE || type === 'headline' ? '' : stanzaId(romeo)
     await juliet.sends(message(`${typed}to="${phone.jid}"`, content))
     const arrived = message(`${typed}from="${juliet.jid}" to="${phone.jid}"`, `${content}${kept}`)
     await phone.receives(arrived)
@@ -205,6 +207,95 @@ for (const type of ['chat', 'normal'])
       for (const device of [phone, desk]) await device.receivesNothing()
     },
   )
+
+const UNAVAILABLE = '<error type="cancel"><service-unavailable xmlns="urn:ietf:params:xml:ns:xmpp-stanzas"/></error>'
+
+for (const [what, content, kept] of [
+  ['a message that is kept', BODY, true],
+  ['a chat state, which is not', STATE, false],
+  ['a message that must not be kept', `${BODY}<no-store xmlns="urn:xmpp:hints"/>`, false],
+] as const)
+  conversation(`XEP-0280 §6.1: an error that answers ${what} is copied on both sides`, { modules }, async (scene) => {
+    const { juliet, phone, desk } = await household(scene)
+    const window = await enabling(scene, 'juliet@verona.example/window')
+    for (const actor of [juliet, phone, desk, window]) await actor.ignores()
+    await phone.sends(message(`type="chat" to="${juliet.jid}" id="m1"`, content))
+    const sent = (by: string) =>
+      message(`type="chat" from="${phone.jid}" to="${juliet.jid}" id="m1"`, kept ? `${content}${stanzaId(by)}` : content)
+    await desk.receives(copy('sent', desk, 'chat', sent(romeo)))
+    await window.receives(copy('received', window, 'chat', sent(juliet.bareJid)))
+    await juliet.ignores()
+    await juliet.sends(message(`type="error" to="${phone.jid}" id="m1"`, UNAVAILABLE))
+    const error = message(`type="error" from="${juliet.jid}" to="${phone.jid}" id="m1"`, UNAVAILABLE)
+    await phone.receives(error)
+    await desk.receives(copy('received', desk, 'error', error))
+    await window.receives(copy('sent', window, 'error', error))
+    for (const actor of [juliet, phone, desk, window]) await actor.receivesNothing()
+  })
+
+for (const [what, id, content] of [
+  ['nothing that was sent', 'm2', BODY],
+  ['a private message', 'm1', `${BODY}<private xmlns="${NS}"/>`],
+  ['a message that must not be copied', 'm1', `${BODY}<no-copy xmlns="urn:xmpp:hints"/>`],
+] as const)
+  conversation(`XEP-0280 §6.1: an error that answers ${what} is not copied`, { modules, carriers: ['memory'] }, async (scene) => {
+    const { juliet, phone, desk } = await household(scene)
+    await phone.sends(message(`type="chat" to="${juliet.jid}" id="m1"`, content))
+    await desk.ignores()
+    await juliet.sends(message(`type="error" to="${phone.jid}" id="${id}"`, UNAVAILABLE))
+    await phone.receives(message(`type="error" from="${juliet.jid}" to="${phone.jid}" id="${id}"`, UNAVAILABLE))
+    await desk.receivesNothing()
+    // Nor one that answers a message of somebody else's.
+    const nurse = await scene.comesOnline('nurse@verona.example/street')
+    await nurse.sends(message(`type="error" to="${phone.jid}" id="m1"`, UNAVAILABLE))
+    await phone.receives(message(`type="error" from="${nurse.jid}" to="${phone.jid}" id="m1"`, UNAVAILABLE))
+    await desk.receivesNothing()
+  })
+
+conversation(
+  'XEP-0280 §6.1: an error to a device that is gone is copied to those that are there',
+  { modules, carriers: ['memory'] },
+  async (scene) => {
+    const { juliet, phone, desk } = await household(scene)
+    await phone.sends(message(`type="chat" to="${juliet.jid}" id="m1"`, BODY))
+    await phone.leaves()
+    await desk.ignores()
+    await juliet.sends(message(`type="error" to="${phone.jid}" id="m1"`, UNAVAILABLE))
+    await desk.receives(
+      copy('received', desk, 'error', message(`type="error" from="${juliet.jid}" to="${phone.jid}" id="m1"`, UNAVAILABLE)),
+    )
+    await desk.receivesNothing()
+  },
+)
+
+conversation(
+  'XEP-0280 §10.3: a copy that bounces with all it held and the id of what was copied reaches nobody',
+  { modules, carriers: ['memory'] },
+  async (scene) => {
+    const { juliet, phone, desk, old } = await household(scene)
+    await juliet.sends(message(`type="chat" to="${phone.jid}" id="m1"`, `${BODY}${RECEIPT}`))
+    await phone.sends(message(`type="chat" to="${romeo}" id="m2"`, BODY))
+    for (const actor of [juliet, phone, desk, old]) await actor.ignores()
+    for (const id of ['m1', 'm2'])
+      for (const content of ['', BODY, RECEIPT])
+        await desk.sends(message(`type="error" to="${romeo}" id="${id}"`, `${content}${UNAVAILABLE}`))
+    for (const actor of [juliet, phone, desk, old]) await actor.receivesNothing()
+  },
+)
+
+conversation(
+  'XEP-0280 §6.2: that all of these rules are followed is advertised',
+  { modules: [...modules, disco] },
+  async (scene) => {
+    const juliet = await scene.comesOnline('juliet@verona.example/balcony')
+    for (const to of [scene.domain, juliet.bareJid]) {
+      await juliet.sends(xml`<iq type="get" id="d1" to="${to}"><query xmlns="http://jabber.org/protocol/disco#info"/></iq>`)
+      const [answer] = await juliet.collects()
+      const features = answer?.getChild('query', 'http://jabber.org/protocol/disco#info')?.getChildren('feature') ?? []
+      if (!features.some(({ attrs }) => attrs.var === 'urn:xmpp:carbons:rules:0')) throw new Error(`not advertised by ${to}`)
+    }
+  },
+)
 
 conversation('XEP-0280 §10.3: a copy that bounces reaches nobody', { modules }, async (scene) => {
   const { juliet, phone, desk, old } = await household(scene)
