@@ -1,6 +1,6 @@
 import { observe, type Passage } from '#server/core/hooks.ts'
 import { stanzaOf } from '#server/core/ledger.ts'
-import { defineModule, onSet } from '#server/core/module.ts'
+import { defineModule, onBind2, onSet } from '#server/core/module.ts'
 import type { Session } from '#server/core/session.ts'
 import { forwardedWire } from '#stanzas/forwarded.ts'
 import { hintsOf } from '#stanzas/hints.ts'
@@ -99,6 +99,8 @@ export const carbons = defineModule({
 
     return {
       iq: [onSet(NS_CARBONS, 'enable', 'own', switchTo(true)), onSet(NS_CARBONS, 'disable', 'own', switchTo(false))],
+      // XEP-0386 §3.2.1
+      bind2: [onBind2(NS_CARBONS, ['enable'], (session) => switchTo(true)({ session }))],
       hooks: [
         observe(
           'sent',
