@@ -39,7 +39,7 @@ export const pubsub = defineModule({
   name: 'pubsub',
   summary:
     'Keeps nodes to which items are published, tells subscribers of them, and offers nodes to everybody at a domain of its own.',
-  xeps: { 'XEP-0060': '1.31.0', 'XEP-0248': '0.4.0' },
+  xeps: { 'XEP-0060': '1.30.0', 'XEP-0248': '0.4.0' },
   config: {
     subdomain: text({
       default: 'pubsub',

@@ -56,9 +56,12 @@ export interface HostProfile {
   affiliationOf(asker: BareJid): Affiliation | undefined
   /**
    * Those interested in a node who never subscribed (XEP-0163 §4.3), asked for each event of a leaf node, also one that is just being deleted. Full or bare JIDs.
-   * The engine leaves out who may not read the node and sends nobody the same event twice.
+   * The engine leaves out who may not read the node, sends nobody the same event twice, and to an account that subscribed by its bare JID only at those
+   * resources that are named here, when there are any (§4.3.2).
    */
   implicitSubscribers(node: NodeFacts): readonly Address[] | Promise<readonly Address[]>
+  /** Whether nothing is to be sent to this subscriber, whatever it may read (XEP-0163 §4.3.3); nobody is left out without it. */
+  withholdsFrom?(subscriber: Address): boolean | Promise<boolean>
 }
 
 /** What happened at a node, told after it is durable and in the order in which it happened to the node. */

@@ -101,6 +101,7 @@ const texts = (key: KeysOf<readonly string[]>, name: string, shown: Shown, norma
     (values) => {
       const read = new Set<string>()
       for (const value of values) {
+        if (value === '') continue
         const kept = value.length > MAX_TEXT ? undefined : normal(value)
         if (kept === undefined || read.size >= MAX_VALUES) return undefined
         read.add(kept)
@@ -171,9 +172,7 @@ const RULES: readonly Rule[] = [
   flag('presenceBasedDelivery', 'presence_based_delivery', 'Whether only available subscribers are told', true),
   word('itemReply', 'itemreply', 'Whom items name as their publisher', ['none', 'owner', 'publisher']),
   word('notificationType', 'notification_type', 'The type of messages to subscribers', ['normal', 'headline'], true),
-  texts('collections', 'collection', { type: 'text-multi', label: 'The collections it is in', isCommon: true }, (value) =>
-    value === '' ? undefined : value,
-  ),
+  texts('collections', 'collection', { type: 'text-multi', label: 'The collections it is in', isCommon: true }, asIs),
   word('childrenPolicy', 'children_association_policy', 'Who may put nodes into it', ['all', 'owners', 'whitelist'], true),
   texts(
     'childrenWhitelist',
@@ -189,11 +188,14 @@ const OF_COLLECTIONS: ReadonlySet<keyof NodeConfig> = new Set(['childrenPolicy',
 /** Registered fields (XEP-0060 §16.4.4) of what is not done here: they may be switched off, and nothing else. */
 const SWITCHED_OFF: ReadonlySet<string> = new Set(['pubsub#purge_offline', 'pubsub#tempsub'])
 
+/** Kept by the nodes in it. */
+const CHILDREN = { var: 'pubsub#children', type: 'text-multi', label: 'The nodes in it' } as const
+
 export const NODE_CONFIG = 'http://jabber.org/protocol/pubsub#node_config'
 export const PUBLISH_OPTIONS = 'http://jabber.org/protocol/pubsub#publish-options'
 
 /** The form of a node's configuration; a leaf has no fields of collections, and the other way round. */
-export const configForm = (type: 'form' | 'result', config: NodeConfig): DataForm => {
+export const configForm = (type: 'form' | 'result', config: NodeConfig, children: readonly string[] = []): DataForm => {
   const isLeaf = config.nodeType === 'leaf'
   const shown = RULES.filter(({ key, isCommon }) => (isLeaf ? !OF_COLLECTIONS.has(key) : isCommon))
   return {
@@ -205,8 +207,15 @@ export const configForm = (type: 'form' | 'result', config: NodeConfig): DataFor
         if (type === 'result') return { var: each.var, values }
         return { var: each.var, type: each.type, label: each.label, values, ...(each.options && { options: each.options }) }
       }),
+      ...(isLeaf || type === 'result' ? [] : [{ ...CHILDREN, values: children }]),
     ],
   }
+}
+
+/** The nodes that a form puts into the collection (XEP-0248 §7.2); `undefined` when it does not say. */
+export const childrenIn = (form: DataForm): readonly string[] | undefined => {
+  const field = form.fields.find(({ var: name }) => name === CHILDREN.var)
+  return field === undefined ? undefined : [...new Set(field.values.filter((value) => value !== ''))]
 }
 
 /** Some of the fields of a configuration, by their registered names (XEP-0060 §16.4.3 shares them). */

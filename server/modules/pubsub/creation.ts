@@ -46,18 +46,18 @@ export const newNode = async (
   return facts
 }
 
-/** Whether somebody may put a node into a collection (XEP-0248 §5.1). */
+/** Whether somebody may put a node into a collection (XEP-0248 §7.2). */
 export const checkAssociation = (profile: HostProfile, host: Host, name: string, collection: string, by: Address): Node => {
   const above = host.nodes.get(collection)
   if (above === undefined) throw new StanzaError('item-not-found')
   const { config } = above.facts
-  // Only collections hold nodes, and none holds itself, near or far.
-  if (config.nodeType !== 'collection' || collection === name) throw new StanzaError('not-allowed')
-  for (const each of host.collectionsAbove(above).keys()) if (each.name === name) throw new StanzaError('not-allowed')
+  // §7.2.3: only collections hold nodes, and none holds itself, near or far.
+  const isCycle = collection === name || [...host.collectionsAbove(above).keys()].some((each) => each.name === name)
+  if (config.nodeType !== 'collection' || isCycle) throw refusal('not-allowed', 'invalid-options')
   const isOwner = affiliationOf(profile, above.facts, by.bare) === 'owner'
   const isListed = config.childrenPolicy === 'whitelist' && config.childrenWhitelist.includes(by.bare)
   if (!isOwner && config.childrenPolicy !== 'all' && !isListed) throw new StanzaError('forbidden')
   const most = config.childrenMax === 'max' ? profile.limits.nodes : config.childrenMax
-  if (host.childrenOf(collection).size >= most) throw refusal('conflict', 'max-nodes-exceeded')
+  if (host.childrenOf(collection).size >= most) throw refusal('not-allowed', 'max-nodes-exceeded')
   return above
 }

@@ -18,8 +18,8 @@ const NS_SHIM = 'http://jabber.org/protocol/shim'
 export interface Audience {
   /** Also those whose request waits (XEP-0060 §8.4.2). */
   readonly withPending?: boolean
-  /** Those of collections are told of items, or of which nodes come and go (XEP-0248 §6.1). */
-  readonly of: 'items' | 'node'
+  /** Which subscribers of collections above it hear of it (XEP-0248 §6.1). */
+  readonly of: 'items' | 'nodes'
 }
 
 interface Recipient {
@@ -82,14 +82,19 @@ export class Notifier {
     await this.#tell(profile, node, [what], audience)
   }
 
-  /** A node came into a collection or left it (XEP-0248 §6.1). */
-  async associated(profile: HostProfile, child: string, collection: Node, how: 'associate' | 'disassociate'): Promise<void> {
+  /** A node was made in collections (XEP-0248 §5.3); nobody is subscribed to it yet. */
+  async created(profile: HostProfile, node: Node): Promise<void> {
+    const what = el(NS_PUBSUB_EVENT, 'create', { node: node.name })
+    await this.#send(profile, node.facts, [what], (recipients) => this.#addAbove(recipients, profile, node, 'nodes'))
+  }
+
+  /** A node came into a collection or left it (XEP-0248 §5.3). */
+  async associated(profile: HostProfile, child: string, collection: Node, how: 'associate' | 'dissociate'): Promise<void> {
     const { name } = collection
     const what = el(NS_PUBSUB_EVENT, 'collection', { node: name }, el(NS_PUBSUB_EVENT, how, { node: child }))
     await this.#send(profile, collection.facts, [what], async (recipients) => {
       await this.#addSubscribers(recipients, profile, collection, collection, of('nodes', 1))
-      for (const [above, distance] of collection.host.collectionsAbove(collection))
-        await this.#addSubscribers(recipients, profile, collection, above, of('nodes', distance + 1))
+      await this.#addAbove(recipients, profile, collection, 'nodes', 1)
     })
   }
 
@@ -111,9 +116,7 @@ export class Notifier {
     const wants = ({ state }: Subscription): boolean => audience.withPending === true || state === 'subscribed'
     return this.#send(profile, node.facts, what, async (recipients) => {
       await this.#addSubscribers(recipients, profile, node, node, wants)
-      if (audience.of === 'items')
-        for (const [above, distance] of node.host.collectionsAbove(node))
-          await this.#addSubscribers(recipients, profile, node, above, of('items', distance))
+      await this.#addAbove(recipients, profile, node, audience.of)
       await this.#addImplicit(recipients, profile, node)
     })
   }
@@ -138,9 +141,20 @@ export class Notifier {
       const isSubscribed = (): boolean => own === undefined || own.isSubscribed(address, nowMs)
       const verdict = this.#access.mayRead(profile, about.facts, address, isSubscribed)
       const refusal = verdict instanceof Promise ? await verdict : verdict
-      if (refusal === undefined)
-        recipients.set(address.jid, { to: address, through: own === undefined ? undefined : subscribed.name })
+      if (refusal !== undefined || (await profile.withholdsFrom?.(address)) === true) continue
+      recipients.set(address.jid, { to: address, through: own === undefined ? undefined : subscribed.name })
     }
+  }
+
+  async #addAbove(
+    recipients: Map<Jid, Recipient>,
+    profile: HostProfile,
+    node: Node,
+    type: 'items' | 'nodes',
+    further = 0,
+  ): Promise<void> {
+    for (const [above, distance] of node.host.collectionsAbove(node))
+      await this.#addSubscribers(recipients, profile, node, above, of(type, distance + further))
   }
 
   /** A node that was just deleted still has what it had. */
@@ -151,11 +165,13 @@ export class Notifier {
   async #addImplicit(recipients: Map<Jid, Recipient>, profile: HostProfile, { facts }: Node): Promise<void> {
     const interested = profile.implicitSubscribers(facts)
     for (const to of interested instanceof Promise ? await interested : interested) {
-      // What goes to the bare JID reaches the resource as well.
-      if (recipients.has(to.jid) || recipients.has(to.bare)) continue
+      if (recipients.has(to.jid)) continue
       const verdict = this.#access.mayRead(profile, facts, to, () => false)
       const refusal = verdict instanceof Promise ? await verdict : verdict
-      if (refusal === undefined) recipients.set(to.jid, { to, through: undefined })
+      if (refusal !== undefined) continue
+      // XEP-0163 §4.3.2: what goes to the bare JID would reach resources that do not want it.
+      recipients.delete(to.bare)
+      recipients.set(to.jid, { to, through: undefined })
     }
   }
 
@@ -207,7 +223,9 @@ export class Notifier {
 const of =
   (type: 'items' | 'nodes', distance: number) =>
   ({ state, options }: Subscription): boolean =>
-    state === 'subscribed' && options.type === type && (options.depth === 'all' || distance === 1)
+    state === 'subscribed' &&
+    (options.type === type || options.type === 'all') &&
+    (options.depth === 'all' || distance <= options.depth)
 
 /** XEP-0248 §6.1: by which of its subscriptions an entity hears of it. */
 const collectionHeader = (collection: string): Element =>

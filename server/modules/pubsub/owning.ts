@@ -4,11 +4,12 @@ import { el } from '#stanzas/element.ts'
 import type { Address, BareJid } from '#stanzas/jid.ts'
 import { NS_PUBSUB_EVENT } from '#stanzas/namespaces.ts'
 import { StanzaError } from '#stanzas/stanza-error.ts'
-import { requireOwner } from './access.ts'
+import { affiliationOf, requireOwner } from './access.ts'
 import type { HostProfile, NodeFacts } from './api.ts'
 import { checkConfig, configForm } from './config-form.ts'
 import { type Contents, isOver } from './contents.ts'
 import { checkAssociation, newNode } from './creation.ts'
+import { refusal } from './errors.ts'
 import type { Host, Node } from './host.ts'
 import type { Affiliation, NodeConfig } from './node-config.ts'
 import { storedNode } from './node-store.ts'
@@ -48,7 +49,7 @@ export class Owning {
       const node = nodes.keep(host, facts)
       nodes.begin(node)
       listeners.tell({ kind: 'created', profile, node: facts, by })
-      await this.#tellCollections(profile, node, facts.config.collections, 'associate')
+      await this.#parts.notifier.created(profile, node)
       return facts
     })
   }
@@ -66,8 +67,8 @@ export class Owning {
     return this.#inTurn(profile, name, by, async (node, host) => {
       const before = node.facts
       const config: NodeConfig = { ...before.config, ...change }
-      // What has items cannot hold nodes, nor the other way round.
-      if (config.nodeType !== before.config.nodeType) throw new StanzaError('not-acceptable', { text: 'a node keeps its type' })
+      // XEP-0248 §7.2.3: a leaf may become a collection, which has no items; never the other way round.
+      if (config.nodeType === 'leaf' && before.config.nodeType === 'collection') throw refusal('not-allowed', 'invalid-options')
       checkConfig(config, profile.limits)
       const added = config.collections.filter((each) => !before.config.collections.includes(each))
       const left = before.config.collections.filter((each) => !config.collections.includes(each))
@@ -81,11 +82,11 @@ export class Owning {
       if (gone.length > 0) listeners.tell({ kind: 'retracted', profile, node: facts, by, itemIds: gone, evicted: true })
       listeners.tell({ kind: 'configured', profile, node: facts, by })
       await this.#tellCollections(profile, node, added, 'associate')
-      await this.#tellCollections(profile, node, left, 'disassociate')
+      await this.#tellCollections(profile, node, left, 'dissociate')
       if (!config.notifyConfig) return
       // §8.2.5.3
       const form = config.deliverPayloads ? formElement(configForm('result', config)) : undefined
-      await notifier.changed(profile, node, el(NS_PUBSUB_EVENT, 'configuration', { node: name }, form), { of: 'node' })
+      await notifier.changed(profile, node, el(NS_PUBSUB_EVENT, 'configuration', { node: name }, form), { of: 'nodes' })
     })
   }
 
@@ -106,9 +107,9 @@ export class Owning {
       if (facts.config.notifyDelete) {
         const to = redirect === undefined ? undefined : el(NS_PUBSUB_EVENT, 'redirect', { uri: redirect })
         const what = el(NS_PUBSUB_EVENT, 'delete', { node: name }, to)
-        await notifier.changed(profile, node, what, { of: 'node', withPending: true })
+        await notifier.changed(profile, node, what, { of: 'nodes', withPending: true })
       }
-      await this.#tellCollections(profile, node, facts.config.collections, 'disassociate')
+      await this.#tellCollections(profile, node, facts.config.collections, 'dissociate')
       for (const child of children) this.#release(profile, child.name, name)
     })
   }
@@ -195,12 +196,45 @@ export class Owning {
     )
   }
 
-  /** XEP-0248 §5: puts a node into a collection, or takes it out. */
+  /** XEP-0248 §7.4, §7.5: puts a node into a collection, or takes it out. */
   async associate(profile: HostProfile, collection: string, child: string, by: Address, isIn: boolean): Promise<void> {
-    const node = await this.#find(profile, child)
-    const others = node.facts.config.collections.filter((each) => each !== collection)
-    if (!isIn && others.length === node.facts.config.collections.length) throw new StanzaError('item-not-found')
-    await this.configure(profile, child, { collections: isIn ? [...others, collection] : others }, by)
+    const above = await this.#find(profile, collection)
+    const { config } = (await this.#find(profile, child)).facts
+    const others = config.collections.filter((each) => each !== collection)
+    if (isIn) return this.configure(profile, child, { collections: [...others, collection] }, by)
+    if (others.length === config.collections.length) throw new StanzaError('bad-request')
+    // Who owns the collection says what is in it.
+    const isOwner = affiliationOf(profile, above.facts, by.bare) === 'owner'
+    return this.configure(profile, child, { collections: others }, isOwner ? profile.address : by)
+  }
+
+  /** The names of a collection's nodes (XEP-0248 §7.2). */
+  async children(profile: HostProfile, collection: string): Promise<readonly string[]> {
+    return [...(await this.#find(profile, collection)).host.childrenOf(collection)].map(({ name }) => name)
+  }
+
+  /** Looks whether these may be the nodes of a collection (XEP-0248 §7.2); gives what makes them so. */
+  async replaceChildren(
+    profile: HostProfile,
+    collection: string,
+    children: readonly string[],
+    by: Address,
+  ): Promise<() => Promise<void>> {
+    const above = await this.#find(profile, collection)
+    requireOwner(profile, above.facts, by)
+    const before = await this.children(profile, collection)
+    const added = children.filter((child) => !before.includes(child))
+    const left = before.filter((child) => !children.includes(child))
+    for (const child of added) {
+      requireOwner(profile, (await this.#find(profile, child)).facts, by)
+      checkAssociation(profile, above.host, child, collection, by)
+    }
+    const { childrenMax } = above.facts.config
+    if (childrenMax !== 'max' && children.length > childrenMax) throw refusal('not-allowed', 'max-nodes-exceeded')
+    return async () => {
+      for (const child of left) await this.associate(profile, collection, child, by, false)
+      for (const child of added) await this.associate(profile, collection, child, by, true)
+    }
   }
 
   /** Takes everything from an account that is gone. */
@@ -224,7 +258,7 @@ export class Owning {
     profile: HostProfile,
     node: Node,
     collections: readonly string[],
-    how: 'associate' | 'disassociate',
+    how: 'associate' | 'dissociate',
   ): Promise<void> {
     for (const collection of collections) {
       const above = node.host.nodes.get(collection)
@@ -250,4 +284,4 @@ export class Owning {
 
 /** Items that a changed configuration leaves no room for. */
 const noLongerKept = (contents: Contents, config: NodeConfig, room: number): readonly string[] =>
-  config.persistItems ? overflow(contents, new Set(), [], room) : [...contents.places.keys()]
+  config.persistItems && config.nodeType === 'leaf' ? overflow(contents, new Set(), [], room) : [...contents.places.keys()]

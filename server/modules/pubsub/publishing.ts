@@ -120,8 +120,7 @@ export class Publishing {
     }
     const node = nodes.keep(host, facts)
     listeners.tell({ kind: 'created', profile, node: facts, by })
-    for (const above of host.collectionsAbove(node).keys())
-      if (facts.config.collections.includes(above.name)) await notifier.associated(profile, facts.name, above, 'associate')
+    await notifier.created(profile, node)
     return this.#done(profile, node, nodes.begin(node), prepared, places, [], by)
   }
 

@@ -1,12 +1,12 @@
 import type { IqRequest } from '#server/core/module.ts'
-import { formElement, readForm } from '#stanzas/data-form.ts'
+import { type DataForm, formElement, readForm } from '#stanzas/data-form.ts'
 import { type Element, el } from '#stanzas/element.ts'
 import { type Address, type BareJid, parseJid } from '#stanzas/jid.ts'
 import { NS_DATA_FORMS, NS_PUBSUB, NS_PUBSUB_OWNER } from '#stanzas/namespaces.ts'
 import { StanzaError } from '#stanzas/stanza-error.ts'
 import { affiliationOf } from './access.ts'
 import type { Draft, HostProfile } from './api.ts'
-import { configForm, NODE_CONFIG, PUBLISH_OPTIONS, readConfig } from './config-form.ts'
+import { childrenIn, configForm, NODE_CONFIG, PUBLISH_OPTIONS, readConfig } from './config-form.ts'
 import { refusal } from './errors.ts'
 import type { Affiliation, NodeConfig } from './node-config.ts'
 import type { Owning } from './owning.ts'
@@ -141,17 +141,24 @@ export class Requests {
   async #config(profile: HostProfile, asker: Address, request: Element): Promise<Element> {
     const name = nodeIn(request.getChild('configure'))
     const config = await this.#owning.config(profile, name, asker)
-    return ownerAnswer(el(NS_PUBSUB_OWNER, 'configure', { node: name }, formElement(configForm('form', config))))
+    const children = config.nodeType === 'collection' ? await this.#owning.children(profile, name) : []
+    return ownerAnswer(el(NS_PUBSUB_OWNER, 'configure', { node: name }, formElement(configForm('form', config, children))))
   }
 
   /** §8.2.4 */
   async #configure(profile: HostProfile, asker: Address, request: Element): Promise<undefined> {
     const asked = request.getChild('configure')
     const name = nodeIn(asked)
-    const change = configIn(asked, NODE_CONFIG)
+    const form = formIn(asked)
     // A form that is cancelled changes nothing, but is an owner's to cancel.
-    if (change === undefined) await this.#owning.config(profile, name, asker)
-    else await this.#owning.configure(profile, name, change, asker)
+    if (form.type === 'cancel') await this.#owning.config(profile, name, asker)
+    else {
+      const change = readConfig(form, NODE_CONFIG)
+      const children = childrenIn(form)
+      const replace = children === undefined ? undefined : await this.#owning.replaceChildren(profile, name, children, asker)
+      await this.#owning.configure(profile, name, change, asker)
+      await replace?.()
+    }
     return undefined
   }
 
@@ -229,11 +236,11 @@ export class Requests {
     return undefined
   }
 
-  /** XEP-0248 §5 */
+  /** XEP-0248 §7.4, §7.5 */
   async #associate(profile: HostProfile, asker: Address, request: Element): Promise<undefined> {
     const asked = request.getChild('collection')
     const [what] = asked?.getChildren() ?? []
-    if (what?.name !== 'associate' && what?.name !== 'disassociate') throw new StanzaError('bad-request')
+    if (what?.name !== 'associate' && what?.name !== 'dissociate') throw new StanzaError('bad-request')
     await this.#owning.associate(profile, nodeIn(asked), nodeIn(what), asker, what.name === 'associate')
     return undefined
   }
@@ -261,10 +268,15 @@ const readDraft = (item: Element): Draft => {
 
 /** The configuration in a form; `undefined` when it was cancelled. */
 const configIn = (parent: Element | undefined, formType: string): Partial<NodeConfig> | undefined => {
+  const form = formIn(parent)
+  return form.type === 'cancel' ? undefined : readConfig(form, formType)
+}
+
+const formIn = (parent: Element | undefined): DataForm => {
   const element = parent?.getChild('x', NS_DATA_FORMS)
   const form = element === undefined ? undefined : readForm(element)
   if (form === undefined) throw new StanzaError('bad-request')
-  return form.type === 'cancel' ? undefined : readConfig(form, formType)
+  return form
 }
 
 /** §8.3 */

@@ -25,7 +25,9 @@ export const SERVICE_FEATURES: readonly string[] = [
     'member-affiliation',
     'meta-data',
     'modify-affiliations',
+    // XEP-0248 has both names.
     'multi-collection',
+    'multi-collections',
     'multi-items',
     'outcast-affiliation',
     'persistent-items',

@@ -10,13 +10,16 @@ export interface SubscriptionOptions {
   readonly deliver: boolean
   /** When the lease ends (XEP-0060 §12.19). */
   readonly expiresAtMs?: number | undefined
-  /** Of a collection: its items, or which nodes come and go (XEP-0248 §6.1). */
-  readonly type: 'items' | 'nodes'
-  readonly depth: '1' | 'all'
+  /** Of a collection: items of its nodes, which nodes come and go, or both (XEP-0248 §6.1). */
+  readonly type: 'items' | 'nodes' | 'all'
+  /** How many collections may be in between, and one more. */
+  readonly depth: number | 'all'
 }
 
+const TYPES = ['items', 'nodes', 'all'] as const
+
 /** What holds for a subscriber who said nothing. */
-export const DEFAULT_OPTIONS: SubscriptionOptions = { deliver: true, type: 'items', depth: '1' }
+export const DEFAULT_OPTIONS: SubscriptionOptions = { deliver: true, type: 'nodes', depth: 1 }
 
 /** The form of these options; those of collections are asked for there only. */
 export const optionsForm = (
@@ -44,17 +47,14 @@ export const optionsForm = (
         options: [
           { value: 'items', label: 'Items of its nodes' },
           { value: 'nodes', label: 'Nodes that come and go' },
+          { value: 'all', label: 'Both' },
         ],
       },
       {
         var: 'pubsub#subscription_depth',
-        type: 'list-single',
-        label: 'How deep',
-        values: [depth],
-        options: [
-          { value: '1', label: 'The nodes in it' },
-          { value: 'all', label: 'Also those in collections in it' },
-        ],
+        type: 'text-single',
+        label: 'How deep: 1 for the nodes in it, 2 also for those in collections in it, all for any',
+        values: [String(depth)],
       },
     )
   return { type, fields }
@@ -75,10 +75,10 @@ export const readOptions = (form: DataForm, before: SubscriptionOptions, nowMs: 
         options = { ...options, expiresAtMs: value === '' ? undefined : leaseUntil(value, nowMs) }
         break
       case 'pubsub#subscription_type':
-        options = { ...options, type: value === 'items' || value === 'nodes' ? value : fail() }
+        options = { ...options, type: TYPES.find((each) => each === value) ?? fail() }
         break
       case 'pubsub#subscription_depth':
-        options = { ...options, depth: value === '1' || value === 'all' ? value : fail() }
+        options = { ...options, depth: value === 'all' ? value : /^\d{1,6}$/.test(value) ? Number(value) : fail() }
         break
       case 'pubsub#digest':
       case 'pubsub#include_body':
