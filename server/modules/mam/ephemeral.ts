@@ -18,6 +18,9 @@ const RETRY_MS = 30_000
 /** Timers of the clock are no longer than this. */
 const MAX_WAIT_MS = 86_400_000
 
+/** Enough for every time that a timer can reach. */
+const TIME_DIGITS = 16
+
 /** A message whose time will be over. */
 export interface Ending {
   readonly id: LogId
@@ -73,7 +76,7 @@ export class Endings {
 
   /** Keeps in mind that a message ends. */
   async add(ending: Ending, dueMs: number): Promise<void> {
-    await this.#store.put(OWNER, `${String(dueMs).padStart(16, '0')} ${logIdToText(ending.id)}`, ending)
+    await this.#store.put(OWNER, `${String(dueMs).padStart(TIME_DIGITS, '0')} ${logIdToText(ending.id)}`, ending)
     if (this.#isAtWork) this.#firstAddedMs = Math.min(this.#firstAddedMs, dueMs)
     else if (dueMs < this.#wakesAtMs) this.#wake(dueMs - this.#clock.nowMs())
   }
@@ -106,13 +109,18 @@ export class Endings {
   /** Ends some that are due; tells how long to rest until there is more to do. */
   async #step(): Promise<number> {
     const first = await this.#store.list(OWNER, { limit: STEP })
-    for (const { key, value } of first) {
-      const leftMs = Number(key.slice(0, 16)) - this.#clock.nowMs()
-      if (leftMs > 0) return leftMs
-      await this.#end(value)
-      await this.#store.delete(OWNER, key)
-    }
-    return first.length === 0 ? Number.POSITIVE_INFINITY : PAUSE_MS
+    const nowMs = this.#clock.nowMs()
+    const due = first.filter(({ key }) => dueAt(key) <= nowMs)
+    // All at once, so that the store writes them together.
+    await Promise.all(due.map(({ value }) => this.#end(value)))
+    if (due.length > 0)
+      await this.#store.putAll(
+        OWNER,
+        due.map(({ key }) => ({ key, value: undefined })),
+      )
+    const next = first[due.length]
+    if (next !== undefined) return dueAt(next.key) - nowMs
+    return due.length === STEP ? PAUSE_MS : Number.POSITIVE_INFINITY
   }
 
   async #end({ id, owners }: Ending): Promise<void> {
@@ -127,5 +135,7 @@ export class Endings {
     if (seen !== undefined) await this.#entries.replace(seen.owner, id, withoutContent(seen))
   }
 }
+
+const dueAt = (key: string): number => Number(key.slice(0, TIME_DIGITS))
 
 const withoutContent = ({ stanza }: LogEntry) => parseStanza(stanza).restamp({ drop: ({ ns }) => ns !== NS_EPHEMERAL }).wire
