@@ -53,6 +53,7 @@ export interface AssemblyOptions {
 export interface Assembly {
   readonly accept: Accept
   readonly accounts: Accounts
+  readonly devices: Devices
   readonly sessions: Sessions
   readonly ledger: Ledger
   readonly life: SessionLife
@@ -338,6 +339,7 @@ export const assemble = async (options: AssemblyOptions): Promise<Assembly> => {
       return stream
     },
     accounts,
+    devices,
     sessions,
     ledger,
     life,

@@ -167,14 +167,16 @@ export class Actor {
   }
 
   /** Opens a stream (RFC 6120 §4.2) and gives the features. */
-  async opensStream(to = this.#domain): Promise<Element> {
+  async opensStream(to = this.#domain, from?: string): Promise<Element> {
+    const says = from === undefined ? '' : ` from='${from}'`
     if (this.#line.framing === 'frames') {
-      this.#line.send(`<open xmlns='${NS_FRAMING}' to='${to}' version='1.0'/>`)
-      await this.receives(`<open xmlns='${NS_FRAMING}' from='${to}' id='∀' version='1.0' xml:lang='en'/>`)
+      this.#line.send(`<open xmlns='${NS_FRAMING}'${says} to='${to}' version='1.0'/>`)
+      const hears = from === undefined ? '' : ` to='${from}'`
+      await this.receives(`<open xmlns='${NS_FRAMING}' from='${to}'${hears} id='∀' version='1.0' xml:lang='en'/>`)
     } else {
       this.#reader = undefined
       this.#line.send(
-        `<?xml version='1.0'?><stream:stream to='${to}' version='1.0' xml:lang='en' xmlns='${NS_CLIENT}' xmlns:stream='${NS_STREAMS}'>`,
+        `<?xml version='1.0'?><stream:stream${says} to='${to}' version='1.0' xml:lang='en' xmlns='${NS_CLIENT}' xmlns:stream='${NS_STREAMS}'>`,
       )
     }
     const features = await this.next()

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { downgradeHash } from './downgrade-protection.ts'
+import { downgradeHash, versionNumber } from './downgrade-protection.ts'
 
 test('XEP-0474 §6.3: the hash of the example, in whatever order things were advertised', () => {
   const expected = 'G6k/rBLDqgOhRRaCuuatSDFkJ08='
@@ -10,4 +10,8 @@ test('XEP-0474 §6.3: the hash of the example, in whatever order things were adv
 test('XEP-0474 §6.1: without advertised channel bindings there is no separator', () => {
   // printf 'PLAIN\036SCRAM-SHA-256' | openssl dgst -sha256 -binary | base64
   expect(downgradeHash('SHA-256', ['SCRAM-SHA-256', 'PLAIN'], [])).toBe('Rgy1OtqF8B/re2ip4rVzs2herVHnECfKbsLqKQgUMgo=')
+})
+
+test('XEP-0515 §4.1: the number of the TLS version', () => {
+  expect([versionNumber('TLSv1.3'), versionNumber('TLSv1.2'), versionNumber('other')]).toEqual(['0304', '0303', undefined])
 })
