@@ -14,9 +14,11 @@ import { invites } from './invites.ts'
 import { lastActivity } from './last-activity.ts'
 import { mam } from './mam.ts'
 import { offline } from './offline.ts'
+import { pep } from './pep.ts'
 import { ping } from './ping.ts'
 import { presence } from './presence.ts'
 import { privateXml } from './private-xml.ts'
+import { pubsub } from './pubsub.ts'
 import { registration } from './registration.ts'
 import { roster } from './roster.ts'
 import { streamLimits } from './stream-limits.ts'
@@ -48,6 +50,8 @@ export const modules: readonly Module[] = [
   disco,
   caps,
   clientCaps,
+  pubsub,
+  pep,
   contactAddresses,
   lastActivity,
   commands,
