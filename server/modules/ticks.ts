@@ -59,7 +59,7 @@ export const ticks = defineModule({
   stores: { progress: documents<Progress>() },
   needs: { roster, blocking },
 
-  start({ config, stores, needs, ledger, accounts, router, clock, log }) {
+  start({ config, stores, needs, ledger, accounts, router, clock, log, metrics }) {
     const watermarks = new Watermarks(stores.progress, clock, config.maxWatermarks)
     const chats = new Chats(ledger, watermarks)
     const states = new States({
@@ -80,6 +80,7 @@ export const ticks = defineModule({
       },
       onFailure: (account, error) => log.warn('ticks-not-told', { account, error }),
     })
+    metrics.gauge('ticks_in_flight', 'Messages whose delivery their senders wait to be told of.', () => pushes.inFlight)
     const kept = (id: number, message: Stanza, from: Address, to: Address): void => {
       if (isText(message)) pushes.sent(id, message, from.bare, to.bare, clock.nowMs())
     }
