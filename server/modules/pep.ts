@@ -1,0 +1,171 @@
+import { bytes, integer } from '#server/base/schema.ts'
+import { observe, type Passage } from '#server/core/hooks.ts'
+import { defineModule, type IqRequest, onGet, onSet } from '#server/core/module.ts'
+import type { Session } from '#server/core/session.ts'
+import type { Element } from '#stanzas/element.ts'
+import type { Address } from '#stanzas/jid.ts'
+import { NS_PUBSUB, NS_PUBSUB_OWNER } from '#stanzas/namespaces.ts'
+import { blocking } from './blocking.ts'
+import { clientCaps, type FeatureSet } from './client-caps.ts'
+import { disco } from './disco.ts'
+import { Audience } from './pep/audience.ts'
+import { Guests } from './pep/guests.ts'
+import { LastItems, wantedNodes } from './pep/last-items.ts'
+import { AccountProfile, rulesWith } from './pep/profile.ts'
+import { type HostProfile, pubsub } from './pubsub.ts'
+import { roster } from './roster.ts'
+
+const IDENTITY = { category: 'pubsub', type: 'pep' }
+
+/** XEP-0163 §5, §6.1, and what else of XEP-0060 accounts can do. */
+const FEATURES = [
+  'access-authorize',
+  'access-open',
+  'access-presence',
+  'access-roster',
+  'access-whitelist',
+  'auto-create',
+  'auto-subscribe',
+  'config-node',
+  'config-node-max',
+  'create-and-configure',
+  'create-nodes',
+  'delete-items',
+  'delete-nodes',
+  'filtered-notifications',
+  'item-ids',
+  'last-published',
+  'manage-subscriptions',
+  'member-affiliation',
+  'meta-data',
+  'modify-affiliations',
+  'multi-items',
+  'outcast-affiliation',
+  'persistent-items',
+  'publish',
+  'publish-options',
+  'publisher-affiliation',
+  'purge-nodes',
+  'retract-items',
+  'retrieve-affiliations',
+  'retrieve-default',
+  'retrieve-items',
+  'retrieve-subscriptions',
+  'subscribe',
+].map((feature) => `${NS_PUBSUB}#${feature}`)
+
+/** What modules may do with the nodes of accounts, by the engine of `pubsub`. */
+export interface PepApi {
+  /** The account as the owner of its nodes. */
+  profileOf(account: Address): HostProfile
+}
+
+/** What a session has been served. */
+interface Served {
+  /** It is available, and everybody knows. */
+  isThere: boolean
+  /** What its client could do when it was last sent items. */
+  features: FeatureSet | undefined
+}
+
+/** Lets accounts publish what happens to them, and tells those who share presence with them and want to know. */
+export const pep = defineModule({
+  name: 'pep',
+  summary: 'Makes every account a place to publish to: moods, avatars, keys, bookmarks.',
+  xeps: { 'XEP-0163': '1.2.2', 'XEP-0222': '1.0.1', 'XEP-0223': '1.1.1' },
+  // Profanity looks for publish-options at the domain.
+  features: { account: FEATURES, server: [`${NS_PUBSUB}#publish-options`] },
+  identities: { account: [IDENTITY], server: [IDENTITY] },
+  config: {
+    maxNodes: integer({ default: 200, min: 1, doc: 'How many nodes an account may have.' }),
+    maxItems: integer({ default: 1_000, min: 1, doc: 'How many items a node may keep; what `max` means to clients.' }),
+    maxPayload: bytes('192 KiB', { min: '1 KiB', doc: 'How large an item may be. Pictures of people are the largest.' }),
+  },
+  needs: { roster, disco, blocking, clientCaps, pubsub },
+  perSession: (): Served => ({ isThere: false, features: undefined }),
+
+  start({ config, needs, sessions, router, stateOf, log }) {
+    const guests = new Guests()
+    const audience = new Audience({ sessions, guests, ...needs })
+    const limits = { nodes: config.maxNodes, itemsPerNode: config.maxItems, payloadBytes: config.maxPayload }
+    const rules = rulesWith({
+      limits,
+      implicitSubscribers: (node) => audience.of(node),
+      hasBlocked: (account, address) => needs.blocking.isBlocked(account, address),
+    })
+    const profileOf = (account: Address): HostProfile => new AccountProfile(account.bareAddress, rules)
+    const lastItems = new LastItems({ ...needs, profileOf })
+
+    const handle = (request: IqRequest): Promise<Element | undefined> =>
+      needs.pubsub.handle(profileOf(request.toAddress), request)
+
+    needs.disco.addAccountNodes({
+      info: (account, node, asker) => needs.pubsub.nodeInfo(profileOf(account), node, asker),
+      items: (account, node, asker) => needs.pubsub.discoItems(profileOf(account), node, asker),
+    })
+
+    /** XEP-0163 §4.3.3: once for each resource that becomes available, and (XEP-0115 §6.1) for what its client wants besides since then. */
+    const serve = (session: Session): void => {
+      const served = stateOf(session)
+      const features = needs.clientCaps.featuresOf(session)
+      if (!served.isThere || features === undefined || features === served.features) return
+      const before = wantedNodes(served.features)
+      const wanted = [...wantedNodes(features)].filter((node) => !before.has(node))
+      served.features = features
+      if (wanted.length > 0) unlessItFails(lastItems.ofAll(session, new Set(wanted)))
+    }
+    const unlessItFails = (sent: Promise<void>): void => {
+      sent.catch((error: unknown) => log.warn('last-items-not-sent', { error }))
+    }
+
+    const leave = (session: Session): void => {
+      const served = stateOf(session)
+      served.isThere = false
+      served.features = undefined
+      guests.leave(session)
+    }
+
+    /** XEP-0163 §4.3.4: the newest of one account, for those who may know from now on. */
+    const introduce = (owner: Address, session: Session): void => {
+      const wanted = wantedNodes(needs.clientCaps.featuresOf(session))
+      if (session.isAvailable && wanted.size > 0) unlessItFails(lastItems.of(owner.bareAddress, session, wanted))
+    }
+
+    const directed = ({ stanza, session, to }: Passage): void => {
+      if (session === undefined || stanza.to === undefined || !router.isLocal(to) || to.bare === session.account) return
+      if (stanza.type === 'unavailable') guests.remove(to.bare, session)
+      else if (stanza.type === undefined && guests.add(to.bare, session)) introduce(to, session)
+    }
+
+    const granted = ({ stanza, from, to }: Passage): void | Promise<void> => {
+      if (stanza.type !== 'subscribed') return undefined
+      // Behind what tells the devices that they may.
+      return needs.roster.inOrder(to.bare, () => {
+        for (const session of sessions.of(to.bare)) introduce(from, session)
+      })
+    }
+
+    needs.clientCaps.onKnown(serve)
+    const api: PepApi = { profileOf }
+
+    return {
+      api,
+      iq: [
+        onGet(NS_PUBSUB, 'pubsub', 'account', handle),
+        onSet(NS_PUBSUB, 'pubsub', 'account', handle),
+        onGet(NS_PUBSUB_OWNER, 'pubsub', 'account', handle),
+        onSet(NS_PUBSUB_OWNER, 'pubsub', 'account', handle),
+      ],
+      hooks: [
+        observe('session-available', ({ session }) => {
+          stateOf(session).isThere = true
+          serve(session)
+        }),
+        observe('session-unavailable', ({ session }) => leave(session)),
+        observe('session-ended', ({ session }) => guests.leave(session)),
+        observe('sent', directed, { kind: 'presence' }),
+        observe('inbound', granted, { kind: 'presence' }),
+      ],
+    }
+  },
+})
