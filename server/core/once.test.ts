@@ -4,6 +4,7 @@ import { csi } from '#server/modules/csi.ts'
 import { offline } from '#server/modules/offline.ts'
 import { presence } from '#server/modules/presence.ts'
 import { type Actor, any, conversation, type Scene, xml } from '#server/testing/conversation.ts'
+import { byPassword, logsInQuickly, PHONE, wantsBinding } from '#server/testing/quick-client.ts'
 import type { Element } from '#stanzas/element.ts'
 import type { BareJid } from '#stanzas/jid.ts'
 import { NS_CARBONS, NS_CLIENT, NS_FORWARD, NS_STANZA_ID } from '#stanzas/namespaces.ts'
@@ -291,19 +292,46 @@ conversation('DESIGN P2: a message to oneself is sent again', memory, async (sce
   await haveOnce(scene, ['m1'], desk)
 })
 
+for (const [what, ledger] of [
+  ['is removed once it is delivered', { retention: 'until-delivered' }],
+  ['is written after it is delivered, and removed', { mode: 'relaxed', retention: 'until-delivered' }],
+  ['is in no ledger', { mode: 'off' }],
+] as const)
+  for (const isThere of [true, false])
+    conversation(
+      `DESIGN P2: a message that ${what} is sent again, to somebody who is ${isThere ? 'there' : 'not'}`,
+      { ...memory, config: { ledger } },
+      async (scene) => {
+        const [juliet] = await stage(scene)
+        const phone = isThere ? await scene.comesOnline(`${ROMEO}/phone`) : undefined
+        await phone?.ignores()
+        const next = await returns(scene, JULIET)
+        await juliet.sends(says('m1'))
+        scene.clock.advance('10s')
+        await scene.settle()
+        await juliet.sends(says('m2'))
+        await juliet.vanishes()
+        await next.binds('window')
+        await next.sends(says('m1') + says('m2') + says('m3'))
+        const there = phone ?? (await scene.connect(`${ROMEO}/phone`))
+        if (phone === undefined) await there.sends('<presence/>')
+        const heard = (await there.collects()).flatMap((element) => heardIn(element, ROMEO))
+        expect(heard.map((text) => text.split(' ')[0])).toEqual(['m1', 'm2', 'm3'])
+      },
+    )
+
 conversation(
-  'DESIGN P2: a message that waits for its recipient is sent again, with nothing kept for the sender',
-  { ...memory, config: { ledger: { retention: 'until-delivered' } } },
+  'DESIGN P2: the client of a device binds another resource while its old connection still looks alive',
+  memory,
   async (scene) => {
-    const [juliet] = await stage(scene)
+    const [, phone] = await pair(scene)
+    const juliet = await scene.visit()
+    await logsInQuickly(juliet, byPassword('juliet', wantsBinding('', 'Balcony'), PHONE))
     await juliet.sends(says('m1'))
-    await juliet.vanishes()
-    const back = await scene.connect(juliet.jid)
-    await back.sends(says('m1'))
-    const phone = await scene.comesOnline(`${ROMEO}/phone`, '')
-    await phone.sends('<presence/>')
-    const heard = (await phone.collects()).flatMap((element) => heardIn(element, ROMEO))
-    expect(heard.map((text) => text.split(' ')[0])).toEqual(['m1'])
+    const back = await scene.visit()
+    await logsInQuickly(back, byPassword('juliet', wantsBinding('', 'Window'), PHONE))
+    await back.sends(says('m1') + says('m2'))
+    await haveOnce(scene, ['m1', 'm2'], phone)
   },
 )
 

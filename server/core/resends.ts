@@ -15,7 +15,10 @@ const MAX_TRAILS = 8
 /** Accounts whose lost sessions are remembered; beyond it, the one that lost one longest ago is forgotten. */
 const MAX_ACCOUNTS = 50_000
 
-/** What a session has sent, as far as its client may send it again: where that is found in its account's log. */
+/** The latest messages of a session that no log keeps for its account. */
+const MAX_RECENT = 32
+
+/** What a session has sent, as far as its client may send it again: where that is found in its account's log, and what is not found there. */
 export interface Trail {
   /** `undefined`: any, since the server does not remember the session. */
   readonly resource: string | undefined
@@ -24,6 +27,22 @@ export interface Trail {
   readonly before: LogId
   /** Of a session that is gone while something it received is on its way. */
   readonly settled: Promise<void> | undefined
+  readonly recent: Recent | undefined
+}
+
+/** Fingerprints of the latest messages, the oldest of which makes room. */
+class Recent {
+  readonly #prints = new Float64Array(MAX_RECENT)
+  #next = 0
+
+  add(print: number): void {
+    this.#prints[this.#next] = print
+    this.#next = (this.#next + 1) % MAX_RECENT
+  }
+
+  all(): Iterable<number> {
+    return this.#prints
+  }
 }
 
 interface Lost {
@@ -34,10 +53,8 @@ interface Lost {
 /** What a session that follows others has to be compared with; contacts, once they have been read. */
 interface Followed {
   readonly trails: readonly Trail[]
-  readonly contacts: Map<BareJid, ReadonlySet<string> | Promise<ReadonlySet<string>>>
+  readonly contacts: Map<BareJid, ReadonlySet<number> | Promise<ReadonlySet<number>>>
 }
-
-const NOTHING: ReadonlySet<string> = new Set()
 
 /**
  * DESIGN P2: a client whose stream broke sends again what was not acknowledged, and some of that was stored before.
@@ -54,13 +71,26 @@ export class Resends {
   readonly #before: Trail
   readonly #lost = new Map<BareJid, readonly Lost[]>()
   readonly #trails = new WeakMap<Session, Trail>()
+  readonly #recent = new WeakMap<Session, Recent>()
   readonly #followed = new WeakMap<Session, Followed>()
 
   constructor(parts: { readonly log: Log; readonly clock: Clock; readonly lastId: LogId }) {
     this.#log = parts.log
     this.#clock = parts.clock
     this.#startedAtMs = parts.clock.nowMs()
-    this.#before = { resource: undefined, after: 0, before: parts.lastId + 1, settled: undefined }
+    this.#before = { resource: undefined, after: 0, before: parts.lastId + 1, settled: undefined, recent: undefined }
+  }
+
+  /** A session has sent a message that its account's log does not keep: because the account does not want it, or goes without a ledger. */
+  remember(session: Session, message: Stanza, to: Address): void {
+    const recent = this.#recentOf(session)
+    for (const print of printsOf(message, to.bare)) recent.add(print)
+  }
+
+  #recentOf(session: Session): Recent {
+    const recent = this.#recent.get(session) ?? new Recent()
+    this.#recent.set(session, recent)
+    return recent
   }
 
   /** A session has lost its client, which did not close it and was silent for so long before. */
@@ -84,7 +114,9 @@ export class Resends {
     const after = known?.after ?? Math.max(0, idAt(this.#clock.nowMs() - silentMs - WINDOW_MS))
     const isSettled = session.handled === session.received
     const settled = isSettled ? undefined : new Promise<void>((resolve) => session.whenHandled(resolve))
-    const trail = { resource: session.resource, after, before: Number.POSITIVE_INFINITY, settled }
+    // What is on its way may be the first that it is to remember.
+    const recent = isSettled ? this.#recent.get(session) : this.#recentOf(session)
+    const trail = { resource: session.resource, after, before: Number.POSITIVE_INFINITY, settled, recent }
     this.#trails.set(session, trail)
     return trail
   }
@@ -110,9 +142,9 @@ export class Resends {
       this.#followed.delete(session)
       return false
     }
-    const keys = keysOf(message)
-    if (keys.length === 0) return false
-    const isAmong = (known: ReadonlySet<string>): boolean => keys.some((key) => known.has(key))
+    const prints = printsOf(message, to.bare)
+    if (prints.length === 0) return false
+    const isAmong = (known: ReadonlySet<number>): boolean => prints.some((print) => known.has(print))
     const known = followed.contacts.get(to.bare) ?? this.#readOnce(session.account, followed, to.bare)
     return known instanceof Promise ? known.then(isAmong) : isAmong(known)
   }
@@ -135,11 +167,11 @@ export class Resends {
     }
   }
 
-  #readOnce(account: BareJid, { trails, contacts }: Followed, contact: BareJid): Promise<ReadonlySet<string>> {
+  #readOnce(account: BareJid, { trails, contacts }: Followed, contact: BareJid): Promise<ReadonlySet<number>> {
     const reading = this.#read(account, trails, contact)
     contacts.set(contact, reading)
     reading.then(
-      (known) => contacts.set(contact, known.size === 0 ? NOTHING : known),
+      (known) => contacts.set(contact, known),
       // The next message tries again.
       () => contacts.delete(contact),
     )
@@ -147,20 +179,20 @@ export class Resends {
   }
 
   /** Both accounts' entries: with some retentions and preferences only one of them keeps its own. */
-  async #read(account: BareJid, trails: readonly Trail[], contact: BareJid): Promise<ReadonlySet<string>> {
+  async #read(account: BareJid, trails: readonly Trail[], contact: BareJid): Promise<ReadonlySet<number>> {
     await Promise.all(trails.map(({ settled }) => settled))
     const query = { after: Math.min(...trails.map(({ after }) => after)), backwards: true, limit: RECENT }
     const [own, theirs] = await Promise.all([
       this.#log.range(account, { ...query, peer: contact }),
       contact === account ? [] : this.#log.range(contact, { ...query, peer: account }),
     ])
-    const known = new Set<string>()
+    const known = new Set<number>(trails.flatMap(({ recent }) => [...(recent?.all() ?? [])]))
     for (const entry of [...own, ...theirs]) {
       const message = stanzaOf(entry)
       const { from } = message
       const isSame = ({ resource, after, before }: Trail): boolean =>
         entry.id > after && entry.id < before && (resource === undefined || resource === from?.resourcepart)
-      if (from?.bare === account && trails.some(isSame)) for (const key of keysOf(message)) known.add(key)
+      if (from?.bare === account && trails.some(isSame)) for (const print of printsOf(message, contact)) known.add(print)
     }
     return known
   }
@@ -172,12 +204,25 @@ const idSpan = (ms: number): number => idAt(ms) - idAt(0)
  * What makes two stanzas the same message: an origin-id, which is made to be the only one of its kind (XEP-0359 §3.2), or, since ids of stanzas may be counted from one
  * on each stream, the id with all else but the addresses, what servers add, and the delay that a client may tell of.
  */
-const keysOf = (message: Stanza): readonly string[] => {
+const printsOf = (message: Stanza, contact: BareJid): readonly number[] => {
   const origin = message.get(NS_STANZA_ID, 'origin-id')?.attrs.id
-  const keys = origin === undefined || origin === '' ? [] : [`origin-id ${origin}`]
-  if (message.id !== undefined) keys.push(message.restamp({ from: undefined, to: undefined, drop: isAdded }).wire)
-  return keys
+  const prints = origin === undefined || origin === '' ? [] : [print(`${contact} ${origin}`)]
+  if (message.id !== undefined)
+    prints.push(print(`${contact} ${message.restamp({ from: undefined, to: undefined, drop: isAdded }).wire}`))
+  return prints
 }
 
 const isAdded = ({ ns, name }: Payload): boolean =>
   (ns === NS_DELAY && name === 'delay') || (ns === NS_STANZA_ID && name === 'stanza-id')
+
+/** 53 bits of a text, from two multiplicative hashes: of the few messages that are compared, no two have the same by chance. */
+const print = (text: string): number => {
+  let high = 0x811c9dc5
+  let low = 0x9e3779b9
+  for (let i = 0; i < text.length; i++) {
+    const code = text.charCodeAt(i)
+    high = Math.imul(high ^ code, 0x01000193)
+    low = Math.imul(low ^ code, 0x85ebca6b) + (low >>> 15)
+  }
+  return (high & 0x1fffff) * 2 ** 32 + (low >>> 0)
+}

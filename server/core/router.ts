@@ -239,14 +239,21 @@ export class Router {
     const { stanza } = passage
     this.#ledger.append(id, stanza, passage.from, passage.to, remembered, (error) => {
       try {
-        if (error === undefined) this.#deliver(passage, id)
-        else this.#notStored(passage, error)
+        if (error !== undefined) this.#notStored(passage, error)
+        else {
+          if (remembered.sender === undefined) this.#rememberResends(passage)
+          this.#deliver(passage, id)
+        }
       } catch (thrown) {
         if (thrown instanceof StanzaError) this.#bounce(stanza, thrown)
         else this.#onFailure(stanza, thrown)
       }
       settled()
     })
+  }
+
+  #rememberResends({ session, stanza, to }: Passage): void {
+    if (session !== undefined) this.#resends.remember(session, stanza, to)
   }
 
   #notStored({ stanza }: Passage, error: Error): void {
@@ -295,6 +302,7 @@ export class Router {
       this.#ledger.append(id, stanza, from, to, remembered, (error) => {
         if (error !== undefined) this.#onFailure(stanza, error)
       })
+      if (remembered.sender === undefined) this.#rememberResends(clean)
       this.#deliver(clean, id)
       return undefined
     }
@@ -302,6 +310,7 @@ export class Router {
     // RFC 6120 §10.1: it must not come before those that a recipient is still to read from the ledger.
     const canGo = recipients.some((each) => !this.#delivery.isBehind(each)) && !recipients.some((each) => each.isCatchingUp)
     if (canGo) {
+      this.#rememberResends(clean)
       this.#deliver(clean, undefined)
       return undefined
     }

@@ -100,7 +100,7 @@ export class SessionLife {
       () => this.#hasRoom(session),
     )
     const session: Session = new Session(address, outlet, host, clock.nowMs())
-    resends.begins(session, stream.notes.get(RESUME_FAILED) as Trail | 'unknown' | undefined)
+    const failed = stream.notes.get(RESUME_FAILED) as Trail | 'unknown' | undefined
     this.#streams.set(session, stream)
     delivery.hold(session)
     sessions.add(session)
@@ -108,6 +108,8 @@ export class SessionLife {
     this.counts.started++
     log.debug('session-started', { jid: session.jid })
     const answered = answer(session)
+    // After the answer: it may have ended sessions that this one replaces (XEP-0386 §4).
+    resends.begins(session, failed)
     hooks.emit('session-started', { session })
     const settled = this.#settling.get(session.jid)
     return answered === undefined || settled === undefined ? (answered ?? settled) : answered.then(() => settled)
