@@ -1,7 +1,7 @@
 import { bytes, integer } from '#server/base/schema.ts'
 import { observe } from '#server/core/hooks.ts'
 import type { Archiving } from '#server/core/ledger.ts'
-import { defineModule, type IqRequest, onGet, onSet } from '#server/core/module.ts'
+import { atBind2, defineModule, type IqRequest, onGet, onSet } from '#server/core/module.ts'
 import type { Address, BareJid } from '#stanzas/jid.ts'
 import { NS_STANZA_ID } from '#stanzas/namespaces.ts'
 import { NS_RSM } from '#stanzas/rsm.ts'
@@ -128,6 +128,8 @@ export const mam = defineModule({
           return preferencesElement(preferences)
         }),
       ],
+      // XEP-0386 §3.2.1: what is read sees what was there when it was asked for, and nothing that came later.
+      bind2: [atBind2(async ({ account }) => metadataElement(await new Archive(ledger, account).metadata()))],
       hooks: [
         // Read while the client is told its JID, so that its first message needs no promise.
         observe('session-started', async ({ session }) => void (await settings.of(session.account))),
