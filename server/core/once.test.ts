@@ -1,6 +1,7 @@
 import { expect } from 'vitest'
 import { carbons } from '#server/modules/carbons.ts'
 import { csi } from '#server/modules/csi.ts'
+import { mam } from '#server/modules/mam.ts'
 import { offline } from '#server/modules/offline.ts'
 import { presence } from '#server/modules/presence.ts'
 import { type Actor, any, conversation, type Scene, xml } from '#server/testing/conversation.ts'
@@ -16,12 +17,14 @@ import { StorageError } from '#storage/storage-error.ts'
  * DESIGN P2, one conversation for each path on which a message could come twice: every device of the recipient has it once, under the one id
  * that its account's archive knows it by, and the archives of both have it once.
  */
-const memory = { modules: [presence, offline, carbons, csi], carriers: ['memory'] } as const
-const everywhere = { modules: [presence, offline, carbons, csi] } as const
+const memory = { modules: [presence, offline, carbons, csi, mam], carriers: ['memory'] } as const
+const everywhere = { modules: [presence, offline, carbons, csi, mam] } as const
 
 const JULIET = 'juliet@verona.example'
 const ROMEO = 'romeo@verona.example'
 const SM = 'urn:xmpp:sm:3'
+const NS_MAM = 'urn:xmpp:mam:2'
+const READ_ARCHIVE = xml`<iq type="set" id="archive"><query xmlns="${NS_MAM}"/></iq>`
 const REQUEST = `<r xmlns="${SM}"/>`
 const COUNT = (h: number): string => `<a xmlns="${SM}" h="${h}"/>`
 
@@ -66,8 +69,11 @@ const comesAsBefore = async (actor: Actor, resource: string, stanza = '<presence
   await actor.sends(stanza)
 }
 
-/** A message that came, be it in a copy: `from id #stanza-id`. */
+/** A message that came, be it in a copy or out of the archive: its id, and the one that the account's archive has given it. */
 const heardIn = (element: Element, by: string): string[] => {
+  const result = element.getChild('result', NS_MAM)
+  const shown = result?.getChild('forwarded', NS_FORWARD)?.getChild('message', NS_CLIENT)
+  if (shown !== undefined) return [`${shown.attrs.id} ${result?.attrs.id}`]
   const copy = element.getChild('received', NS_CARBONS) ?? element.getChild('sent', NS_CARBONS)
   const message = copy?.getChild('forwarded', NS_FORWARD)?.getChild('message', NS_CLIENT) ?? element
   if (message.name !== 'message') return []
@@ -603,6 +609,49 @@ conversation('DESIGN P2: the live copy, the copy for other devices and both arch
   await haveOnce(scene, ['m1', 'm2'], phone, desk)
   await sentOnce(scene)
 })
+
+conversation(
+  'DESIGN P2: what waited is read in the archive and acknowledged, and does not come by itself',
+  everywhere,
+  async (scene) => {
+    const [juliet] = await stage(scene)
+    await juliet.sends(says('m1') + says('m2'))
+    const phone = await scene.connect(`${ROMEO}/phone`)
+    await enables(phone)
+    await phone.sends(READ_ARCHIVE)
+    const heard = (await phone.collects()).flatMap((element) => heardIn(element, ROMEO))
+    expect(heard).toEqual(await kept(scene, ROMEO))
+    await phone.sends(`${COUNT(3)}<presence/>`)
+    expect((await phone.collects()).flatMap((element) => heardIn(element, ROMEO))).toEqual([])
+    const desk = await scene.connect(`${ROMEO}/desk`)
+    await desk.sends('<presence/>')
+    expect((await desk.collects()).flatMap((element) => heardIn(element, ROMEO))).toEqual([])
+    await haveOnce(scene, ['m1', 'm2'])
+  },
+)
+
+conversation(
+  'DESIGN P2: both archives know what was delivered, copied and sent again by one id, and once',
+  everywhere,
+  async (scene) => {
+    const [juliet, phone, desk] = await three(scene)
+    for (const actor of [phone, desk]) await wantsCopies(actor)
+    await juliet.sends(says('m1', phone.jid) + says('m2'))
+    await juliet.vanishes()
+    const back = await scene.connect(juliet.jid)
+    await back.sends(says('m1', phone.jid) + says('m2') + says('m3', phone.jid))
+    await haveOnce(scene, ['m1', 'm2', 'm3'], phone, desk)
+    for (const [actor, account] of [
+      [desk, ROMEO],
+      [back, JULIET],
+    ] as const) {
+      await actor.ignores()
+      await actor.sends(READ_ARCHIVE)
+      expect((await actor.collects()).flatMap((element) => heardIn(element, account))).toEqual(await kept(scene, account))
+    }
+    await sentOnce(scene)
+  },
+)
 
 conversation(
   'DESIGN P2: a device that had the copy of a message does not get the message when its addressee dies',
