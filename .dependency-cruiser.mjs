@@ -22,7 +22,7 @@ const rows = [
   {
     folder: 'storage/contract',
     ours: ['^stanzas/', '^storage/', '^server/base/'],
-    outside: [NODE, ...packages('vitest', 'fast-check')],
+    outside: [NODE, ...packages('vitest', 'fast-check', 'mongodb', 'mongodb-memory-server-core')],
   },
   {
     folder: 'storage/sqlite',

@@ -27,3 +27,6 @@ export const systemClock: Clock = {
     return { cancel: () => clearInterval(timer) }
   },
 }
+
+/** Waits for a while and keeps the process alive meanwhile, for what has to be there before anything else can start. */
+export const pause = (delayMs: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, delayMs))

@@ -1,12 +1,15 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { MongoClient } from 'mongodb'
+import { afterAll, describe, test } from 'vitest'
 import { openDriver } from '../open.ts'
 import { SqliteDriver } from '../sqlite/driver.ts'
 import { accountsContract } from './accounts.ts'
 import { documentsContract } from './documents.ts'
 import { expiringContract } from './expiring.ts'
 import { logContract } from './log.ts'
+import { ferretServer, type MongoServer, mongoServer } from './mongodb-server.ts'
 import { SMALL_PACE, type Subject } from './subject.ts'
 
 const memory: Subject = {
@@ -34,7 +37,25 @@ const sqliteIndexing: Subject = {
   },
 }
 
-for (const subject of [memory, sqlite, sqliteIndexing]) {
+const mongo = (server: MongoServer): Subject => ({
+  name: `mongodb (${server.name})`,
+  isPersistent: true,
+  async place(options) {
+    const url = server.newUrl()
+    const remove = async () => {
+      const client = new MongoClient(url)
+      await client.db(new URL(url).pathname.slice(1)).dropDatabase()
+      await client.close()
+    }
+    return { open: () => openDriver({ kind: 'mongodb', url }, options), remove }
+  },
+})
+
+const servers = [await mongoServer(), await ferretServer()].filter((server) => server !== undefined)
+afterAll(() => Promise.all(servers.map((server) => server.stop())))
+if (servers.length === 0) describe('mongodb', () => test.skip('no server is here: sh conformance/install.sh gets one', () => {}))
+
+for (const subject of [memory, sqlite, sqliteIndexing, ...servers.map(mongo)]) {
   accountsContract(subject)
   documentsContract(subject)
   expiringContract(subject)

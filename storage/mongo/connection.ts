@@ -1,0 +1,72 @@
+import { MongoClient } from 'mongodb'
+import { StorageError } from '../storage-error.ts'
+import { type Collections, collectionsOf } from './collections.ts'
+import { storageErrorOf } from './failure.ts'
+
+export interface ConnectionOptions {
+  readonly url: string
+  /** `relaxed`: what the primary has in memory counts as written. */
+  readonly durability: 'full' | 'relaxed'
+  /** How long an operation waits for a primary before it fails. */
+  readonly selectionMs?: number
+}
+
+const DATABASE = 'waxwing'
+/** MongoDB 5.0, the oldest whose behaviour we know. */
+const OLDEST_WIRE_VERSION = 13
+/** Longer than a replica set takes to choose another primary. */
+const SELECTION_MS = 15_000
+/** A majority that has not answered by then is asked again. */
+const MAJORITY_MS = 10_000
+/** A server that has not answered by then is given up; longer than the majority may take. */
+const SOCKET_MS = 30_000
+const MAX_CONNECTIONS = 32
+
+/** Connects, and looks at what answers. */
+export const connect = async ({ url, durability, selectionMs = SELECTION_MS }: ConnectionOptions): Promise<Collections> => {
+  const concern =
+    durability === 'full' ? { w: 'majority' as const, j: true, wtimeout: MAJORITY_MS } : { w: 1, j: false, wtimeout: MAJORITY_MS }
+  const client = clientOf(url, {
+    appName: 'waxwing',
+    // In the URL's stead, so that no setting there takes the promise of a write away.
+    writeConcern: { w: concern.w, journal: concern.j, wtimeoutMS: MAJORITY_MS },
+    readPreference: 'primary',
+    readConcern: { level: 'local' },
+    retryWrites: true,
+    retryReads: true,
+    ignoreUndefined: true,
+    serverSelectionTimeoutMS: selectionMs,
+    socketTimeoutMS: SOCKET_MS,
+    maxPoolSize: MAX_CONNECTIONS,
+  })
+  try {
+    await client.connect()
+    const db = client.db(databaseOf(url))
+    const hello = await db.command({ hello: 1 })
+    if (hello.maxWireVersion < OLDEST_WIRE_VERSION)
+      throw new StorageError(`this MongoDB is too old (wire version ${hello.maxWireVersion}): it has to be 5.0 or newer`, {
+        isTransient: false,
+      })
+    // What needs a login fails here, and not with the first message.
+    await db.collection('meta').findOne({})
+    return collectionsOf(client, db, concern)
+  } catch (error) {
+    await client.close()
+    throw storageErrorOf(error)
+  }
+}
+
+const clientOf = (url: string, options: ConstructorParameters<typeof MongoClient>[1]): MongoClient => {
+  try {
+    return new MongoClient(url, options)
+  } catch (error) {
+    // The driver's text may repeat the URL, and with it the password.
+    const reason = error instanceof Error ? error.message.replaceAll(url, 'it') : 'it does not parse'
+    throw new StorageError(`store.url is not a MongoDB URL: ${withoutPassword(reason)}`, { isTransient: false })
+  }
+}
+
+const withoutPassword = (text: string): string => text.replaceAll(/\/\/[^@/\s]*@/g, '//')
+
+/** The database that the URL names, or `waxwing`. */
+const databaseOf = (url: string): string => /^mongodb(?:\+srv)?:\/\/[^/]*\/([^?]+)/.exec(url)?.[1] ?? DATABASE
