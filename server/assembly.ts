@@ -52,6 +52,7 @@ export interface AssemblyOptions {
 /** A whole server but for its listeners and its database: what the program and the conversation tests have in common. */
 export interface Assembly {
   readonly accept: Accept
+  readonly clock: Clock
   readonly accounts: Accounts
   readonly devices: Devices
   readonly sessions: Sessions
@@ -338,6 +339,7 @@ export const assemble = async (options: AssemblyOptions): Promise<Assembly> => {
       streams.add(stream)
       return stream
     },
+    clock,
     accounts,
     devices,
     sessions,

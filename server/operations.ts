@@ -2,6 +2,7 @@ import { type BareJid, parseJid } from '#stanzas/jid.ts'
 import type { Assembly } from './assembly.ts'
 import type { Config } from './base/config.ts'
 import { type Invite, type InviteRequest, OperationError, type Operations } from './base/operations.ts'
+import { clientsOf } from './core/clients.ts'
 import type { HostFacts } from './core/module.ts'
 
 /** What the module `invites` offers to others, as far as the command line needs it. */
@@ -27,12 +28,17 @@ const PAGE = 500
 
 /** What the command line may do, on a server that runs or on the store of one that does not. */
 export const operationsOf = (assembly: Assembly, config: Config, host: HostFacts, isRunning: boolean): Operations => {
-  const { accounts, sessions } = assembly
+  const { accounts, devices, sessions, clock } = assembly
   const accountOf = (text: string): BareJid => {
     const jid = parseJid(text)
     if (jid === undefined || jid.localpart === '' || jid.resourcepart !== '') throw new OperationError(`${text} is no account.`)
     if (jid.domainpart !== config.domain) throw new OperationError(`${text}: this server serves ${config.domain}.`)
     return jid.bare
+  }
+  const existing = async (text: string): Promise<BareJid> => {
+    const account = accountOf(text)
+    check((await accounts.exists(account)) ? 'found' : 'no-account', text, 'found')
+    return account
   }
   return {
     async addAccount(jid, password) {
@@ -58,6 +64,29 @@ export const operationsOf = (assembly: Assembly, config: Config, host: HostFacts
         after = page.at(-1)?.jid
         if (page.length < PAGE) return all
       }
+    },
+    async listDevices(jid) {
+      const account = await existing(jid)
+      const clients = await clientsOf(account, { devices, sessions, nowMs: clock.nowMs() })
+      return clients.map(({ id, software, device, lastSeenMs, isConnected, knowsPassword, hasToken }) => ({
+        id,
+        ...(software === undefined ? {} : { software }),
+        ...(device === undefined ? {} : { device }),
+        lastSeenMs,
+        isConnected,
+        knowsPassword,
+        hasToken,
+      }))
+    },
+    async revokeDevice(jid, id) {
+      const account = await existing(jid)
+      const clients = await clientsOf(account, { devices, sessions, nowMs: clock.nowMs() })
+      const client = clients.find((each) => each.id === id)
+      if (client === undefined) throw new OperationError(`${jid} has no client ${id}.`)
+      if (!client.isNamed)
+        throw new OperationError(`${id} does not say which client it is; a new password for ${jid} puts it out.`)
+      await devices.revoke(account, id)
+      return { knowsPassword: client.knowsPassword }
     },
     createInvite(request) {
       const invites = assembly.apis.get('invites') as InviteMaker | undefined

@@ -5,6 +5,17 @@ export interface AccountSummary {
   readonly isDisabled: boolean
 }
 
+/** A client that has access to an account, as an operator sees it. */
+export interface DeviceSummary {
+  readonly id: string
+  readonly software?: string
+  readonly device?: string
+  readonly lastSeenMs: number
+  readonly isConnected: boolean
+  readonly knowsPassword: boolean
+  readonly hasToken: boolean
+}
+
 /** What an invitation is for: a new account (XEP-0445), or a contact of an account that exists (XEP-0379). */
 export type InviteRequest =
   | { readonly kind: 'account'; readonly localpart?: string; readonly lifetimeMs?: number }
@@ -49,6 +60,10 @@ export interface Operations {
   /** A disabled account keeps what it has but cannot log in; its sessions end. */
   setDisabled(jid: string, isDisabled: boolean): Promise<void>
   listAccounts(): Promise<readonly AccountSummary[]>
+  /** The clients that have access to the account. */
+  listDevices(jid: string): Promise<readonly DeviceSummary[]>
+  /** Ends a client's sessions and tokens; tells whether it has shown that it knows the password, so that it may come back. */
+  revokeDevice(jid: string, id: string): Promise<{ readonly knowsPassword: boolean }>
   createInvite(request: InviteRequest): Promise<Invite>
   status(): Promise<ServerStatus>
 }

@@ -1,4 +1,4 @@
-import type { AccountSummary, Operations } from '#server/base/operations.ts'
+import type { AccountSummary, DeviceSummary, Operations } from '#server/base/operations.ts'
 import { type ConfigurationOptions, configurationFile, dataOverride, readConfiguration } from './configuration.ts'
 import { withOperations } from './operations.ts'
 import type { ServerSeam } from './server-seam.ts'
@@ -74,3 +74,48 @@ export const listAccounts = async (terminal: Terminal, server: ServerSeam, optio
 
 const line = ({ jid, createdAtMs, isDisabled }: AccountSummary, width: number): string =>
   `${jid.padEnd(width)}  since ${new Date(createdAtMs).toISOString().slice(0, 10)}${isDisabled ? '  disabled' : ''}`
+
+/** Lists the clients that have access to an account. */
+export const listDevices = async (
+  terminal: Terminal,
+  server: ServerSeam,
+  jid: string,
+  options: ConfigurationOptions,
+): Promise<void> => {
+  const devices = await operate(server, options, (operations) => operations.listDevices(jid))
+  if (devices.length === 0) return terminal.err(`No client of ${jid} is known.`)
+  const width = Math.max(...devices.map(({ id }) => id.length))
+  for (const device of devices) terminal.out(deviceLine(device, width))
+}
+
+/** Ends what a client has open of an account, and its tokens. */
+export const revokeDevice = async (
+  terminal: Terminal,
+  server: ServerSeam,
+  jid: string,
+  id: string,
+  options: ConfigurationOptions,
+): Promise<void> => {
+  const { knowsPassword } = await operate(server, options, (operations) => operations.revokeDevice(jid, id))
+  terminal.out(`Logged ${id} of ${jid} out and ended its tokens.`)
+  if (knowsPassword) terminal.err('It knows the password; to keep it out, change that with waxwing account password.')
+}
+
+/** What clients call themselves must not command the terminal. */
+const tamed = (name: string): string => name.replace(/[\p{Cc}\p{Cf}\u2028\u2029]/gu, '\ufffd')
+
+const deviceLine = (
+  { id, software, device, lastSeenMs, isConnected, knowsPassword, hasToken }: DeviceSummary,
+  width: number,
+): string =>
+  [
+    id.padEnd(width),
+    isConnected ? 'online    ' : new Date(lastSeenMs).toISOString().slice(0, 10),
+    [knowsPassword ? 'password' : '', hasToken ? 'token' : ''].filter((each) => each !== '').join('+') || 'nothing',
+    [software, device]
+      .filter((name) => name !== undefined)
+      .map(tamed)
+      .join(', '),
+  ]
+    .join('  ')
+    .trimEnd()

@@ -36,6 +36,8 @@ test('every operation arrives as it was asked for, and its result comes back', a
   await remote.setPassword('juliet@example.org', 'x')
   await remote.setDisabled('juliet@example.org', true)
   expect(await remote.listAccounts()).toEqual([{ jid: 'juliet@example.org', createdAtMs: 5, isDisabled: false }])
+  expect(await remote.listDevices('juliet@example.org')).toMatchObject([{ software: 'Gajim' }, { hasToken: true }])
+  expect(await remote.revokeDevice('juliet@example.org', 'x')).toEqual({ knowsPassword: true })
   expect(await remote.createInvite({ kind: 'contact', account: 'juliet@example.org', lifetimeMs: 7 })).toEqual({
     uri: 'xmpp:example.org?register',
     token: 't',
@@ -49,6 +51,8 @@ test('every operation arrives as it was asked for, and its result comes back', a
     ['setPassword', 'juliet@example.org', 'x'],
     ['setDisabled', 'juliet@example.org', true],
     ['listAccounts'],
+    ['listDevices', 'juliet@example.org'],
+    ['revokeDevice', 'juliet@example.org', 'x'],
     ['createInvite', { kind: 'contact', account: 'juliet@example.org', lifetimeMs: 7 }],
     ['status'],
   ])

@@ -26,6 +26,8 @@ const requestSchema = v.variant('operation', [
   v.strictObject({ operation: v.literal('setPassword'), input: v.strictTuple([v.string(), v.string()]) }),
   v.strictObject({ operation: v.literal('setDisabled'), input: v.strictTuple([v.string(), v.boolean()]) }),
   v.strictObject({ operation: v.literal('listAccounts'), input: v.strictTuple([]) }),
+  v.strictObject({ operation: v.literal('listDevices'), input: v.strictTuple([v.string()]) }),
+  v.strictObject({ operation: v.literal('revokeDevice'), input: v.strictTuple([v.string(), v.string()]) }),
   v.strictObject({ operation: v.literal('createInvite'), input: v.strictTuple([inviteRequest]) }),
   v.strictObject({ operation: v.literal('status'), input: v.strictTuple([]) }),
 ])
@@ -34,6 +36,18 @@ type ControlRequest = v.InferOutput<typeof requestSchema>
 const nothing = v.optional(v.undefined_())
 const resultSchemas = {
   accounts: v.array(v.object({ jid: v.string(), createdAtMs: v.number(), isDisabled: v.boolean() })),
+  devices: v.array(
+    v.object({
+      id: v.string(),
+      software: v.exactOptional(v.string()),
+      device: v.exactOptional(v.string()),
+      lastSeenMs: v.number(),
+      isConnected: v.boolean(),
+      knowsPassword: v.boolean(),
+      hasToken: v.boolean(),
+    }),
+  ),
+  revoked: v.object({ knowsPassword: v.boolean() }),
   invite: v.object({ uri: v.string(), url: v.exactOptional(v.string()), token: v.string(), expiresAtMs: v.number() }),
   status: v.object({
     version: v.string(),
@@ -64,6 +78,10 @@ const perform = (operations: Operations, request: ControlRequest): Promise<unkno
       return operations.setDisabled(...request.input)
     case 'listAccounts':
       return operations.listAccounts()
+    case 'listDevices':
+      return operations.listDevices(...request.input)
+    case 'revokeDevice':
+      return operations.revokeDevice(...request.input)
     case 'createInvite':
       return operations.createInvite(withoutUndefined(request.input[0]))
     case 'status':
@@ -178,6 +196,8 @@ export const connectControl = async (socket: string): Promise<Operations | undef
     setPassword: (jid, password) => call(nothing, { operation: 'setPassword', input: [jid, password] }),
     setDisabled: (jid, isDisabled) => call(nothing, { operation: 'setDisabled', input: [jid, isDisabled] }),
     listAccounts: () => call(resultSchemas.accounts, { operation: 'listAccounts', input: [] }),
+    listDevices: (jid) => call(resultSchemas.devices, { operation: 'listDevices', input: [jid] }),
+    revokeDevice: (jid, id) => call(resultSchemas.revoked, { operation: 'revokeDevice', input: [jid, id] }),
     createInvite: (request) => call<Invite>(resultSchemas.invite, { operation: 'createInvite', input: [request] }),
     status: () => call(resultSchemas.status, { operation: 'status', input: [] }),
   }

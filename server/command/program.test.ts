@@ -137,6 +137,22 @@ describe('account', () => {
     expect((await command(withData('account', 'list'))).out).toEqual(['juliet@example.org  since 1970-01-01'])
   })
 
+  test('lists the clients of an account, whose names do not command the terminal, and logs one out', async () => {
+    const jid = 'juliet@example.org'
+    expect((await command(withData('account', 'devices', jid))).out).toEqual([
+      'zeiP41HLglIu  online      password  Gajim, Laptop\ufffd\ufffd[2J',
+      'HjEEr45_LQr   1970-01-01  token',
+    ])
+    const { calls, out, err } = await command(withData('account', 'revoke', jid, 'zeiP41HLglIu'))
+    expect({ calls, out, err }).toEqual({
+      calls: [['revokeDevice', jid, 'zeiP41HLglIu']],
+      out: ['Logged zeiP41HLglIu of juliet@example.org out and ended its tokens.'],
+      err: ['It knows the password; to keep it out, change that with waxwing account password.'],
+    })
+    const none = await command(withData('account', 'devices', jid), '', { listDevices: async () => [] })
+    expect(none.err).toEqual(['No client of juliet@example.org is known.'])
+  })
+
   test('reports what is refused in words, and closes the store', async () => {
     const { err, code, happened } = await command(withData('account', 'delete', 'nobody@example.org'), '', {
       deleteAccount: () => Promise.reject(new OperationError('There is no account nobody@example.org.')),

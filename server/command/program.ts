@@ -2,7 +2,16 @@ import { readFileSync } from 'node:fs'
 import { Command, InvalidArgumentError, Option } from 'commander'
 import { OperationError } from '#server/base/operations.ts'
 import { StorageError } from '#storage/storage-error.ts'
-import { addAccount, changePassword, deleteAccount, listAccounts, type SecretOptions, setDisabled } from './account.ts'
+import {
+  addAccount,
+  changePassword,
+  deleteAccount,
+  listAccounts,
+  listDevices,
+  revokeDevice,
+  type SecretOptions,
+  setDisabled,
+} from './account.ts'
 import { check } from './check.ts'
 import { type ConfigurationOptions, configurationFile, dataOverride, EXIT_USAGE, readConfiguration } from './configuration.ts'
 import { doctor } from './doctor.ts'
@@ -150,6 +159,18 @@ const addAccountCommands = (root: Command, terminal: Terminal, loadServer: () =>
   )
   configured(account.command('enable').description('let a disabled account log in again').argument('<jid>')).action(
     async (jid: string, options: ConfigurationOptions) => setDisabled(terminal, await loadServer(), jid, false, options),
+  )
+  configured(account.command('devices').description('list the clients that have access to an account').argument('<jid>')).action(
+    async (jid: string, options: ConfigurationOptions) => listDevices(terminal, await loadServer(), jid, options),
+  )
+  configured(
+    account
+      .command('revoke')
+      .description('log a client out and end its tokens')
+      .argument('<jid>')
+      .argument('<client>', 'as account devices names it'),
+  ).action(async (jid: string, client: string, options: ConfigurationOptions) =>
+    revokeDevice(terminal, await loadServer(), jid, client, options),
   )
   configured(account.command('list').description('list all accounts')).action(async (options: ConfigurationOptions) =>
     listAccounts(terminal, await loadServer(), options),

@@ -6,6 +6,7 @@ import { clientCaps } from './client-caps.ts'
 import { commands } from './commands.ts'
 import { contactAddresses } from './contact-addresses.ts'
 import { csi } from './csi.ts'
+import { devices } from './devices.ts'
 import { disco } from './disco.ts'
 import { entityTime } from './entity-time.ts'
 import { hostMeta } from './host-meta.ts'
@@ -41,6 +42,7 @@ export const modules: readonly Module[] = [
   csi,
   ping,
   registration,
+  devices,
   version,
   entityTime,
   privateXml,

@@ -17,6 +17,25 @@ export const recordingOperations = (): { readonly operations: Operations; readon
       await note('listAccounts')
       return [{ jid: 'juliet@example.org', createdAtMs: 5, isDisabled: false }]
     },
+    async listDevices(jid) {
+      await note('listDevices', jid)
+      return [
+        {
+          id: 'zeiP41HLglIu',
+          software: 'Gajim',
+          device: 'Laptop\u202e\u001b[2J',
+          lastSeenMs: 5,
+          isConnected: true,
+          knowsPassword: true,
+          hasToken: false,
+        },
+        { id: 'HjEEr45_LQr', lastSeenMs: 5, isConnected: false, knowsPassword: false, hasToken: true },
+      ]
+    },
+    async revokeDevice(jid, id) {
+      await note('revokeDevice', jid, id)
+      return { knowsPassword: true }
+    },
     async createInvite(request) {
       await note('createInvite', request)
       return { uri: 'xmpp:example.org?register', token: 't', expiresAtMs: 9 }
