@@ -10,6 +10,8 @@ export const FULL: Scale = {
   logins: 1000,
   offlineAccounts: 200,
   offlineMessages: 50,
+  archived: 1_000_000,
+  archivedByPeers: 50_000,
   killSeconds: 5,
   window: 4,
 }
@@ -24,6 +26,8 @@ export const QUICK: Scale = {
   logins: 100,
   offlineAccounts: 50,
   offlineMessages: 20,
+  archived: 20_000,
+  archivedByPeers: 5_000,
   killSeconds: 2,
   window: 4,
 }

@@ -1,5 +1,6 @@
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
+import { archive } from './load/archive.ts'
 import { chat } from './load/chat.ts'
 import { events } from './load/events.ts'
 import { idle } from './load/idle.ts'
@@ -12,7 +13,7 @@ import type { LoadRun } from './xmppload.ts'
 // The built-in load client. It speaks WebSocket as well as TCP, which xmppload does not, so that the two can be compared with one
 // tool; and it stands in for xmppload in a simpler form where that is not to be had. It is a process of its own: its time is not the server's.
 
-const MODES = { chat, login, idle, offline, events }
+const MODES = { chat, login, idle, offline, events, archive }
 
 /** Runs the built-in load client in a process of its own. */
 export async function runLoad(options: LoadOptions): Promise<LoadRun> {

@@ -3,7 +3,7 @@ import type { Mechanism } from '../client/login.ts'
 
 /** What the built-in load client is asked to do; figures come out under xmppload's names. */
 export type LoadOptions = {
-  readonly mode: 'chat' | 'login' | 'idle' | 'offline' | 'events'
+  readonly mode: 'chat' | 'login' | 'idle' | 'offline' | 'events' | 'archive'
   readonly target: Target
   readonly mechanism: Mechanism
   readonly serverPid: number
@@ -11,7 +11,7 @@ export type LoadOptions = {
   readonly window: number
   readonly warmupSeconds: number
   readonly seconds: number
-  /** Messages for each account, in offline mode. */
+  /** Messages for each account, in offline mode; in the archive, in archive mode. */
   readonly messages: number
   readonly streamManagement: boolean
 }

@@ -12,6 +12,9 @@ export type Scale = {
   readonly logins: number
   readonly offlineAccounts: number
   readonly offlineMessages: number
+  /** Messages in the archive that is read, and in that of a peer. */
+  readonly archived: number
+  readonly archivedByPeers: number
   readonly killSeconds: number
   readonly window: number
 }

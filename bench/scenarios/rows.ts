@@ -1,3 +1,4 @@
+import { archiveRows } from './archive.ts'
 import { chatRows } from './chat.ts'
 import { idleRows } from './idle.ts'
 import { killRows, strictKillRows } from './kill.ts'
@@ -12,6 +13,7 @@ export const ROWS: readonly Row[] = [
   ...idleRows,
   ...chatRows,
   ...offlineRows,
+  ...archiveRows,
   ...pepRows,
   ...killRows,
   ...strictKillRows,
