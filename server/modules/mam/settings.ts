@@ -21,23 +21,28 @@ export interface Settings {
 
 const NOTHING_SAID: Settings = { preferences: undefined, choice: undefined, keep: undefined }
 
-/** Every message asks for those of both sides. An account with long lists costs 100 KiB, one without settings 200 bytes. */
-const CACHE = { maxEntries: 20_000, maxAgeMs: 600_000 }
+/** Every message asks for those of both sides; most accounts have none. Long lists are kept apart, so that all together take some 50 MB at most. */
+const CACHE = { maxEntries: 100_000, maxAgeMs: 600_000 }
+const LONG_CACHE = { maxEntries: 200, maxAgeMs: 600_000 }
+/** Addresses in a list that is long. */
+const LONG = 4
 
 /** The settings of all accounts, read once and then known for a while. */
 export class AllSettings {
   readonly #store: Documents<Setting>
-  readonly #cache: BoundedCache<BareJid, Settings>
+  readonly #short: BoundedCache<BareJid, Settings>
+  readonly #long: BoundedCache<BareJid, Settings>
   readonly #reads = new Map<BareJid, Promise<Settings>>()
 
   constructor(store: Documents<Setting>, clock: Clock) {
     this.#store = store
-    this.#cache = new BoundedCache(clock, CACHE)
+    this.#short = new BoundedCache(clock, CACHE)
+    this.#long = new BoundedCache(clock, LONG_CACHE)
   }
 
   /** The account's settings; without a promise when they were read lately. */
   of(account: BareJid): Settings | Promise<Settings> {
-    return this.#cache.get(account) ?? this.#reads.get(account) ?? this.#read(account)
+    return this.#short.get(account) ?? this.#long.get(account) ?? this.#reads.get(account) ?? this.#read(account)
   }
 
   /** Keeps a setting in the place of an earlier one, or of none. */
@@ -60,7 +65,8 @@ export class AllSettings {
 
   #forgetWhatWasRead(account: BareJid): void {
     this.#reads.delete(account)
-    this.#cache.delete(account)
+    this.#short.delete(account)
+    this.#long.delete(account)
   }
 
   #read(account: BareJid): Promise<Settings> {
@@ -68,7 +74,7 @@ export class AllSettings {
       (documents) => {
         const settings = settingsOf(documents.map(({ value }) => value))
         // What was changed meanwhile is read anew by whoever asks next.
-        if (this.#reads.get(account) === read) this.#cache.set(account, settings)
+        if (this.#reads.get(account) === read) (isLong(settings) ? this.#long : this.#short).set(account, settings)
         this.#done(account, read)
         return settings
       },
@@ -94,3 +100,6 @@ const settingsOf = (all: readonly Setting[]): Settings => {
     else keep = setting.keep
   return { preferences, choice: preferences && new Choice(preferences), keep }
 }
+
+const isLong = ({ preferences }: Settings): boolean =>
+  preferences !== undefined && preferences.always.length + preferences.never.length > LONG
