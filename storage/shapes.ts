@@ -162,7 +162,10 @@ export interface Log {
    * Receipts and markers are no reason to be in front.
    */
   conversations(owner: BareJid, page: { readonly before?: LogId; readonly limit: number }): Promise<readonly LogConversation[]>
-  /** Entries whose text has all these words (whole or by their beginning, in any case), chosen and ordered like `range`. */
+  /**
+   * Entries whose text has all these words (whole or by their beginning, in any case; the first 32 count), chosen and ordered like `range`.
+   * Without a word nothing is found.
+   */
   search(owner: BareJid, words: string, query: LogQuery): Promise<readonly LogEntry[]>
   /** Puts another stanza in the place of a record's, for every owner who has it; `false` when this owner has no such entry. */
   replace(owner: BareJid, id: LogId, stanza: Wire): Promise<boolean>

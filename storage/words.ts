@@ -22,6 +22,12 @@ const cut = (word: string): string => {
   return word.slice(0, end >= 0xd800 && end <= 0xdbff ? MOST_UNITS - 1 : MOST_UNITS)
 }
 
+/** Of what is searched for, so many words count. */
+const MOST_BEGINNINGS = 32
+
+/** What the words of a text must begin with to be found. */
+export const beginningsOf = (text: string): readonly string[] => wordsOf(text).slice(0, MOST_BEGINNINGS)
+
 /** The words of a stanza's bodies, in all its languages; what is no stanza has none. */
 export const wordsOfStanza = (stanza: Wire): readonly string[] => {
   if (!stanza.includes('body')) return []

@@ -1,5 +1,5 @@
 /**
- * What the embedded store costs: `node bench/micro/store.ts`.
+ * What the embedded store costs: `node bench/micro/store.ts`, or only `engines`, `appends` or `archive` of it.
  * CPU is user and system time of all threads of this process; run it on a machine that does little else, and compare ratios.
  */
 import { mkdtempSync, rmSync, statSync } from 'node:fs'
@@ -10,7 +10,7 @@ import Sqlite from 'better-sqlite3'
 import type { BareJid } from '#stanzas/jid.ts'
 import { wire } from '#stanzas/wire.ts'
 import { openDriver } from '#storage/open.ts'
-import type { Log, LogRecord } from '#storage/shapes.ts'
+import type { Log, LogQuery, LogRecord } from '#storage/shapes.ts'
 
 const STANZA = wire(`<message type="chat">${'x'.repeat(600 - 31)}</message>`)
 const ACCOUNTS = 1000
@@ -193,6 +193,65 @@ const measureDrivers = async (): Promise<void> => {
   }
 }
 
-await compareEngines()
-console.log()
-await measureDrivers()
+/** An archive of one owner, in which one contact has written every thousandth message, and only so far. */
+const ARCHIVE = 1_000_000
+const PAGE = 50
+const OWNER = jid(0)
+const RARE = 'rare@verona.example'
+
+const fillArchive = async (log: Log): Promise<void> => {
+  for (let from = 1; from <= ARCHIVE; from += 20_000) {
+    for (let id = from; id < from + 20_000; id += 1) {
+      const peer = id % 10_000 === 0 && id <= ARCHIVE / 2 ? RARE : jid(1 + ((id * 7919) % 200))
+      const place = { owner: OWNER, peer, direction: id % 2 === 0 ? 'in' : 'out', isPending: false, isTransient: false } as const
+      log.append({ id, atMs: id * 1000, stanza: STANZA, isText: true, places: [place] }, () => undefined)
+    }
+    await log.flush()
+  }
+}
+
+const measureArchive = async (): Promise<void> =>
+  inFolder(async (folder) => {
+    const driver = await openDriver({ kind: 'sqlite', path: folder }, { nowMs: () => Date.now() })
+    const { log } = driver
+    await fillArchive(log)
+    const middle = ARCHIVE / 2
+    const questions: readonly (readonly [string, Omit<LogQuery, 'limit'>])[] = [
+      ['first page', {}],
+      ['after the middle', { after: middle }],
+      ['last page, backwards', { backwards: true }],
+      ['from the middle, backwards', { before: middle, backwards: true }],
+      ['from a time in the middle', { fromMs: middle * 1000 }],
+      ['until a time in the middle, backwards', { untilMs: middle * 1000, backwards: true }],
+      ['last page of a usual peer', { peer: jid(1), backwards: true }],
+      ['first page of a rare peer', { peer: RARE }],
+      ['last page of a rare peer', { peer: RARE, backwards: true }],
+      ['page of a rare peer, where there is none', { peer: RARE, after: middle }],
+    ]
+    const indexed = await measure(1, async () => void (await log.range(OWNER, { peer: RARE, limit: PAGE })))
+    console.log(`index by peer, made at its first use: ${Math.round(indexed.cpuMicros / 1000)} ms of CPU`)
+    row('archive of 1,000,000', 'entries', 'ms CPU a page')
+    row('---', '---', '---')
+    const repeats = 300
+    for (const [name, query] of questions) {
+      const { length } = await log.range(OWNER, { ...query, limit: PAGE })
+      const { cpuMicros } = await measure(repeats, async () => {
+        for (let repeat = 0; repeat < repeats; repeat += 1) await log.range(OWNER, { ...query, limit: PAGE })
+      })
+      row(name, String(length), cpuMicros / 1000)
+    }
+    const { cpuMicros } = await measure(repeats, async () => {
+      for (let repeat = 0; repeat < repeats; repeat += 1) await log.conversations(OWNER, { limit: PAGE })
+    })
+    row('conversations', String((await log.conversations(OWNER, { limit: PAGE })).length), cpuMicros / 1000)
+    const counted = await measure(1, async () => void (await log.count(OWNER, { direction: 'in' })))
+    row('count of all', '1', counted.cpuMicros / 1000)
+    await driver.close()
+  })
+
+const sections = { engines: compareEngines, appends: measureDrivers, archive: measureArchive }
+for (const [name, section] of Object.entries(sections)) {
+  if (process.argv.length > 2 && !process.argv.includes(name)) continue
+  await section()
+  console.log()
+}

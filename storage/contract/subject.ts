@@ -95,7 +95,20 @@ export const append = (log: Log, record: LogRecord): Promise<void> =>
 export const idsOf = (entries: readonly { readonly id: LogId }[]): readonly LogId[] => entries.map(({ id }) => id)
 
 /** Indexes filled after every few entries, a little at a time, so that small tests cross every seam between memory and disk. */
-export const SMALL_PACE = { entriesPerPass: 5, marksPerPass: 3, ownersPerSlice: 1, entriesPerSlice: 100, marksPerSlice: 1 }
+export const SMALL_PACE = {
+  entriesPerPass: 5,
+  marksPerPass: 3,
+  ownersPerSlice: 1,
+  entriesPerSlice: 100,
+  marksPerSlice: 1,
+  entriesPerLook: 4,
+  findsPerLook: 2,
+  unsortedEntries: 2,
+  unreadEntries: 1,
+  peersPerStep: 2,
+  entriesPerStep: 3,
+  textsPerStep: 2,
+}
 
 /** Keys that a careless store would mix up, cut or misread. */
 export const hostileKeys: readonly string[] = [

@@ -4,7 +4,7 @@ import { passes } from '../log-filter.ts'
 import type { Log, LogConversation, LogEntry, LogId, LogQuery, LogRecord } from '../shapes.ts'
 import { StorageError } from '../storage-error.ts'
 import { checkTextKey } from '../text-key.ts'
-import { wordsOf, wordsOfStanza } from '../words.ts'
+import { beginningsOf, wordsOfStanza } from '../words.ts'
 import type { CommitQueue } from './commit-queue.ts'
 
 /** Each owner's entries by id; ids only grow, so a map's order is theirs. */
@@ -115,7 +115,7 @@ const conversationsOf = (
 
 /** Whether an entry has all these words, whole or by their beginning; no words are in none. */
 const hasWords = (text: string): ((entry: LogEntry) => boolean) => {
-  const wanted = wordsOf(text)
+  const wanted = beginningsOf(text)
   return ({ stanza }) => {
     const words = wanted.length === 0 ? [] : wordsOfStanza(stanza)
     return wanted.length > 0 && wanted.every((beginning) => words.some((word) => word.startsWith(beginning)))

@@ -59,9 +59,10 @@ export const migrate = (db: Database, steps: readonly Migration[]): void => {
         { isTransient: false },
       )
     const note = db.prepare<[number, string]>('INSERT INTO schema_version VALUES (?, ?)')
-    for (const [index, { title, sql }] of steps.entries()) {
+    for (const [index, { title, sql, run }] of steps.entries()) {
       if (index < found) continue
       db.exec(sql)
+      run?.(db)
       note.run(index + 1, title)
     }
     db.exec('COMMIT')

@@ -28,7 +28,7 @@ afterEach(async () => {
 
 test('indexing in slices hides nothing while appends and marks go on', async () => {
   const { log } = await open({
-    pace: { entriesPerPass: 2000, marksPerPass: 500, ownersPerSlice: 50, entriesPerSlice: 500, marksPerSlice: 50 },
+    pace: { ...SMALL_PACE, entriesPerPass: 2000, marksPerPass: 500, ownersPerSlice: 50, entriesPerSlice: 500, marksPerSlice: 50 },
   })
   const owners = Array.from({ length: 1500 }, (_, index) => jid(`a${index}@verona.example`))
   const waits: Promise<void>[] = []

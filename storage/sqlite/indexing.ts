@@ -1,30 +1,14 @@
 import type { Database } from './database.ts'
+import type { LogRemover } from './log-remover.ts'
 import { type Pass, passOf } from './log-state.ts'
 import type { LogStore } from './log-store.ts'
-import { ClearedRows, Marks } from './marks.ts'
+import { ClearedRows, type Mark, Marks } from './marks.ts'
 import { Meta } from './meta.ts'
-import type { IndexEntry, PlaceIndex } from './place-index.ts'
+import type { Pace } from './pace.ts'
+import type { PlaceIndex } from './place-index.ts'
+import type { Posting } from './postings.ts'
+import { FLAG_PENDING, FLAG_TRANSIENT } from './record.ts'
 import { Tail } from './tail.ts'
-
-/** When a pass begins, and how much of it is done at once. Tests make all of it small. */
-export interface Pace {
-  /** The more, the more of an owner's entries lie together; a start after a crash reads as many back. */
-  readonly entriesPerPass: number
-  readonly marksPerPass: number
-  /** What one slice takes holds up the next commit. */
-  readonly ownersPerSlice: number
-  readonly entriesPerSlice: number
-  readonly marksPerSlice: number
-}
-
-/** Slices of some 5 ms. */
-const USUAL_PACE: Pace = {
-  entriesPerPass: 40_000,
-  marksPerPass: 20_000,
-  ownersPerSlice: 400,
-  entriesPerSlice: 4000,
-  marksPerSlice: 2000,
-}
 
 /**
  * Writes what is in memory about the log to the indexes on disk, in slices between commits, each its own transaction. A pass takes the tail and the marks
@@ -34,21 +18,26 @@ export class Indexing {
   readonly #db: Database
   readonly #store: LogStore
   readonly #index: PlaceIndex
+  readonly #remover: LogRemover
   readonly #meta: Meta
   readonly #cleared: ClearedRows
   readonly #addPending
   readonly #deletePending
   readonly #pace: Pace
 
-  constructor(db: Database, store: LogStore, index: PlaceIndex, pace: Pace = USUAL_PACE) {
+  constructor(
+    db: Database,
+    parts: { readonly store: LogStore; readonly index: PlaceIndex; readonly remover: LogRemover; readonly pace: Pace },
+  ) {
     this.#db = db
-    this.#store = store
-    this.#index = index
+    this.#store = parts.store
+    this.#index = parts.index
+    this.#remover = parts.remover
     this.#meta = new Meta(db)
     this.#cleared = new ClearedRows(db)
     this.#addPending = db.prepare('INSERT INTO pending (owner, id) VALUES (?, ?)')
     this.#deletePending = db.prepare('DELETE FROM pending WHERE owner = ? AND id = ?')
-    this.#pace = pace
+    this.#pace = parts.pace
   }
 
   /** Whether there is a slice's work. */
@@ -97,8 +86,28 @@ export class Indexing {
 
   #sliceOfMarks({ sortedMarks, nextMark }: Pass): number {
     const end = Math.min(nextMark + this.#pace.marksPerSlice, sortedMarks.length)
-    for (const [owner, id] of sortedMarks.slice(nextMark, end)) this.#deletePending.run(owner, id)
+    for (let at = nextMark; at < end; ) {
+      const owner = sortedMarks[at]?.[0] ?? 0
+      const from = at
+      while (at < end && sortedMarks[at]?.[0] === owner) at += 1
+      this.#workIn(owner, sortedMarks.slice(from, at))
+    }
     return end
+  }
+
+  /** Writes the marks of one owner into the index; an entry that was there only to be delivered goes. */
+  #workIn(owner: number, marks: readonly Mark[]): void {
+    const find = this.#index.finder(owner)
+    const [changes, gone]: [Posting[], number[]] = [[], []]
+    for (const [, id, takenAtMs] of marks) {
+      if (this.#deletePending.run(owner, id).changes === 0) continue
+      const entry = find(id)
+      if (entry === undefined) continue
+      if ((entry.flags & FLAG_TRANSIENT) !== 0) gone.push(id)
+      else changes.push({ ...entry, flags: entry.flags & ~FLAG_PENDING, takenAtMs })
+    }
+    this.#index.rewrite(owner, changes)
+    for (const id of gone) this.#remover.removeIndexed(owner, id)
   }
 
   #sliceOfOwners({ frozen, owners, nextOwner, sortedMarks, nextMark }: Pass): number {
@@ -114,11 +123,11 @@ export class Indexing {
 
   #indexOwner(tail: Tail, owner: number): number {
     const found = tail.entriesOf(owner)
-    const entries: IndexEntry[] = []
+    const entries: Posting[] = []
     for (const at of found) {
-      const id = tail.ids[at] ?? 0
-      entries.push({ id, atMs: tail.times[at] ?? 0, peer: tail.peers[at] ?? 0 })
-      if (tail.isPending(at)) this.#addPending.run(owner, id)
+      const entry = tail.postingAt(at)
+      entries.push(entry)
+      if (tail.isPending(at)) this.#addPending.run(owner, entry.id)
     }
     this.#index.add(owner, entries)
     return entries.length

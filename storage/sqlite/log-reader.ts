@@ -1,96 +1,171 @@
-import type { LogQuery } from '../shapes.ts'
+import { wire } from '#stanzas/wire.ts'
+import type { LogFilter, LogQuery } from '../shapes.ts'
+import { wordsOfStanza } from '../words.ts'
 import type { Database } from './database.ts'
 import type { LogStore } from './log-store.ts'
 import type { Names } from './names.ts'
-import { isInside, type PlaceIndex, type Window } from './place-index.ts'
-import { atOf, FLAG_INCOMING, FLAG_TEXT, FLAG_TRANSIENT, indexOfOwner, placeOf, stanzaOf } from './record.ts'
+import type { Pace } from './pace.ts'
+import { isTextOfArchive, type PeerIndex } from './peer-index.ts'
+import type { PlaceIndex } from './place-index.ts'
+import { EVERYTHING, isInside, type Posting, type Visitor, type Window, windowOf } from './postings.ts'
+import { atOf, FLAG_PENDING, FLAG_TRANSIENT, stanzaOf } from './record.ts'
+import type { Records } from './records.ts'
 import type { Tail } from './tail.ts'
+import type { WordIndex } from './word-index.ts'
 
 /** Entries on their way to the main thread, in columns: few objects to copy. */
 export interface Page {
   readonly ids: number[]
   readonly times: number[]
   readonly peers: string[]
-  /** Whether each came in. */
-  readonly incoming: boolean[]
-  readonly pending: boolean[]
-  readonly transient: boolean[]
-  readonly text: boolean[]
-  readonly taken: (number | undefined)[]
+  readonly flags: number[]
+  /** NaN where no time is known. */
+  readonly taken: number[]
   readonly stanzas: string[]
+  /** There may be more behind this id, or backwards before it: so much was looked at that others should have their turn. */
+  readonly next?: number | undefined
 }
 
-interface Choice {
-  readonly id: number
-  readonly isPending: boolean
+/** What has to be indexed before the question can be answered. */
+export type Missing = 'peers' | 'words'
+
+/** Conversations in columns. */
+export interface ConversationPage {
+  readonly peers: string[]
+  readonly last: number[]
 }
 
-/** A window with everything in it. */
-export const EVERYTHING: Window = { after: 0, before: Infinity, fromMs: -Infinity, untilMs: Infinity, peer: undefined }
+interface Order {
+  readonly limit: number
+  readonly isBackwards: boolean
+  readonly skipsPending?: boolean
+}
+
+/** What was chosen, and where to go on when so much was looked at that there may be more. */
+interface Choices {
+  readonly entries: Posting[]
+  readonly next?: number | undefined
+}
 
 /** The log as its owners read it: the index on disk first, then what is in memory, or the other way round. */
 export class LogReader {
   readonly #store: LogStore
   readonly #index: PlaceIndex
+  readonly #peers: PeerIndex
+  readonly #words: WordIndex
   readonly #names: Names
-  readonly #record
-  readonly #pendingBetween
+  readonly #records: Records
+  readonly #pace: Pace
   readonly #pendingAfter
   readonly #countPending
   readonly #isPending
-  readonly #takenAt
 
-  constructor(db: Database, store: LogStore, index: PlaceIndex, names: Names) {
-    this.#store = store
-    this.#index = index
-    this.#names = names
-    this.#record = db.prepare<[number], { record: Buffer }>('SELECT record FROM log WHERE id = ?')
-    this.#pendingBetween = db.prepare<[number, number, number], { id: number }>(
-      'SELECT id FROM pending WHERE owner = ? AND id BETWEEN ? AND ?',
-    )
+  constructor(
+    db: Database,
+    parts: {
+      readonly store: LogStore
+      readonly index: PlaceIndex
+      readonly peers: PeerIndex
+      readonly words: WordIndex
+      readonly names: Names
+      readonly records: Records
+      readonly pace: Pace
+    },
+  ) {
+    this.#store = parts.store
+    this.#index = parts.index
+    this.#peers = parts.peers
+    this.#words = parts.words
+    this.#names = parts.names
+    this.#records = parts.records
+    this.#pace = parts.pace
     this.#pendingAfter = db.prepare<[number, number], { id: number }>(
       'SELECT id FROM pending WHERE owner = ? AND id > ? ORDER BY id',
     )
     this.#countPending = db.prepare<[number], { count: number }>('SELECT count(*) AS count FROM pending WHERE owner = ?')
-    this.#takenAt = db.prepare<[number, number], { at: number }>('SELECT at_ms AS at FROM taken WHERE owner = ? AND id = ?')
     this.#isPending = db.prepare<[number, number], { id: number }>('SELECT id FROM pending WHERE owner = ? AND id = ?')
   }
 
   get(owner: number, id: number): Page {
-    const found = this.#store.find(owner, id)
-    if (found !== undefined) return this.#page(owner, [{ id, isPending: found[0].isPending(found[1]) }])
-    if (!this.#index.has(owner, id)) return this.#page(owner, [])
-    return this.#page(owner, [{ id, isPending: this.#indexedPending(owner, id, id).has(id) }])
+    const entry = this.finder(owner)(id)
+    return this.#page({ entries: entry === undefined ? [] : [entry] })
   }
 
-  range(owner: number, query: LogQuery, peer: number | undefined): Page {
-    const window: Window = {
-      after: query.after ?? EVERYTHING.after,
-      before: query.before ?? EVERYTHING.before,
-      fromMs: query.fromMs ?? EVERYTHING.fromMs,
-      untilMs: query.untilMs ?? EVERYTHING.untilMs,
-      peer,
+  range(owner: number, query: LogQuery, peer: number | undefined): Page | Missing {
+    const window = windowOf(query, peer)
+    const order: Order = { limit: query.limit, isBackwards: query.backwards === true }
+    if (peer === undefined) return this.#page(this.choose(owner, window, order, this.#pace.entriesPerLook))
+    const near = this.choose(owner, window, order, this.#pace.unsortedEntries)
+    if (near.next === undefined) return this.#page(near)
+    const indexedTo = this.#peers.progress.of(owner)
+    if (this.#hasMore(owner, indexedTo, this.#pace.unsortedEntries)) return 'peers'
+    const visit = (visitor: (id: number) => boolean): void => this.#peers.visit(owner, peer, window, order.isBackwards, visitor)
+    return this.#page(this.#chooseBy(visit, owner, window, order, indexedTo))
+  }
+
+  search(owner: number, beginnings: readonly string[], query: LogQuery, peer: number | undefined): Page | Missing {
+    const window = windowOf(query, peer)
+    const indexedTo = this.#words.progress.of(owner)
+    if (this.#hasMore(owner, indexedTo, this.#pace.unreadEntries)) return 'words'
+    const order: Order = { limit: query.limit, isBackwards: query.backwards === true }
+    const visit = (visitor: (id: number) => boolean): void =>
+      this.#words.visit(owner, beginnings, window, order.isBackwards, visitor)
+    const isFound = ({ id }: Posting): boolean => {
+      const words = this.wordsOf(id)
+      return beginnings.every((beginning) => words.some((word) => word.startsWith(beginning)))
     }
-    const order = { isBackwards: query.backwards === true, skipsPending: false }
-    return this.#page(owner, this.choose(owner, window, query.limit, order))
+    return this.#page(this.#chooseBy(visit, owner, window, order, indexedTo, isFound))
+  }
+
+  /** How many there are, and where to go on counting. */
+  count(owner: number, filter: LogFilter, peer: number | undefined): readonly [count: number, next: number | undefined] {
+    let count = 0
+    const next = this.#visit(owner, windowOf(filter, peer), false, this.#pace.entriesPerLook, () => {
+      count += 1
+      return true
+    })
+    return [count, next]
+  }
+
+  conversations(owner: number, before: number, limit: number): ConversationPage | Missing {
+    const indexedTo = this.#peers.progress.of(owner)
+    const unsorted = this.choose(
+      owner,
+      { ...EVERYTHING, after: indexedTo },
+      { limit: this.#pace.unsortedEntries + 1, isBackwards: false },
+      this.#pace.entriesPerLook,
+    )
+    if (unsorted.entries.length > this.#pace.unsortedEntries) return 'peers'
+    const newest = new Map<number, number>()
+    for (const entry of unsorted.entries) if (isTextOfArchive(entry)) newest.set(entry.peer, entry.id)
+    const found = [...newest].map(([peer, last]) => ({ peer, last })).filter(({ last }) => last < before)
+    found.sort((a, b) => b.last - a.last)
+    if (found.length < limit) {
+      for (const { peer, last } of this.#peers.conversations(owner, before)) {
+        if (!newest.has(peer) && found.push({ peer, last }) >= limit) break
+      }
+    }
+    const shown = found.slice(0, limit)
+    return { peers: shown.map(({ peer }) => this.#names.textOf(peer)), last: shown.map(({ last }) => last) }
   }
 
   pending(owner: number, after: number, limit: number): Page {
-    const choices: Choice[] = []
+    const entries: Posting[] = []
     if (limit > 0) {
+      const find = this.finder(owner)
       for (const { id } of this.#pendingAfter.iterate(owner, after)) {
-        if (!this.#store.isCleared(owner, id)) choices.push({ id, isPending: true })
-        if (choices.length >= limit) break
+        const entry = find(id)
+        if (entry !== undefined && (entry.flags & FLAG_PENDING) !== 0) entries.push(entry)
+        if (entries.length >= limit) break
       }
     }
     for (const tail of this.#tails()) {
-      for (const at of tail.entriesOf(owner)) {
-        if (choices.length >= limit) break
-        const id = tail.ids[at] ?? 0
-        if (id > after && tail.isPending(at)) choices.push({ id, isPending: true })
+      for (const at of tail.entriesOf(owner, after)) {
+        if (entries.length >= limit) break
+        if (tail.isPending(at)) entries.push(tail.postingAt(at))
       }
     }
-    return this.#page(owner, choices)
+    return this.#page({ entries })
   }
 
   countPending(owner: number): number {
@@ -103,55 +178,107 @@ export class LogReader {
     return count
   }
 
+  /** The words of the record of this id. */
+  wordsOf(id: number): readonly string[] {
+    const record = this.#records.read(id)
+    return record === undefined ? [] : wordsOfStanza(wire(stanzaOf(record)))
+  }
+
   /** An owner's entries inside the window, in order, at most `limit`; without those pending if told. */
-  choose(
-    owner: number,
-    window: Window,
-    limit: number,
-    order: { readonly isBackwards: boolean; readonly skipsPending: boolean },
-  ): Choice[] {
-    const { isBackwards, skipsPending } = order
-    const choices: Choice[] = []
-    if (limit <= 0) return choices
-    const tails = this.#tails()
-    if (!isBackwards) this.#chooseIndexed(choices, owner, window, limit, order)
-    for (const tail of isBackwards ? tails.reverse() : tails) {
-      const entries = tail.entriesOf(owner)
-      for (const at of isBackwards ? entries.reverse() : entries) {
-        if (choices.length >= limit) return choices
-        const [id, atMs, peer] = [tail.ids[at] ?? 0, tail.times[at] ?? 0, tail.peers[at] ?? 0]
-        const isPending = tail.isPending(at)
-        if (isInside(window, id, atMs, peer) && !(skipsPending && isPending)) choices.push({ id, isPending })
-      }
-    }
-    if (isBackwards && choices.length < limit) this.#chooseIndexed(choices, owner, window, limit, order)
-    return choices
-  }
-
-  #chooseIndexed(
-    choices: Choice[],
-    owner: number,
-    window: Window,
-    limit: number,
-    { isBackwards, skipsPending }: { readonly isBackwards: boolean; readonly skipsPending: boolean },
-  ): void {
-    const skipped = skipsPending ? this.#indexedPending(owner, 0, Infinity) : undefined
-    const ids: number[] = []
-    this.#index.visit(owner, window, isBackwards, (id) => {
-      if (skipped?.has(id) !== true) ids.push(id)
-      return choices.length + ids.length < limit
+  choose(owner: number, window: Window, { limit, isBackwards, skipsPending }: Order, steps: number): Choices {
+    const entries: Posting[] = []
+    if (limit <= 0) return { entries }
+    const next = this.#visit(owner, window, isBackwards, steps, (id, atMs, peer, flags, takenAtMs) => {
+      if (skipsPending !== true || (flags & FLAG_PENDING) === 0) entries.push({ id, atMs, peer, flags, takenAtMs })
+      return entries.length < limit
     })
-    const [first, last] = [ids.at(isBackwards ? -1 : 0) ?? 0, ids.at(isBackwards ? 0 : -1) ?? 0]
-    const pending = skipsPending ? undefined : this.#indexedPending(owner, first, last)
-    for (const id of ids) choices.push({ id, isPending: pending?.has(id) ?? false })
+    return { entries, next }
   }
 
-  #indexedPending(owner: number, first: number, last: number): ReadonlySet<number> {
-    const ids = new Set<number>()
-    for (const { id } of this.#pendingBetween.iterate(owner, first, last)) {
-      if (!this.#store.isCleared(owner, id)) ids.add(id)
+  /** Finds entries of an owner as they are now, cheaply those near each other; only as long as nothing is written. */
+  finder(owner: number): (id: number) => Posting | undefined {
+    const find = this.#index.finder(owner)
+    return (id) => {
+      const found = this.#store.find(owner, id)
+      if (found !== undefined) return found[0].postingAt(found[1])
+      const indexed = find(id)
+      return indexed === undefined ? undefined : this.#current(owner, indexed)
     }
-    return ids
+  }
+
+  /** An indexed entry as it is now; `undefined` when it went with its mark. */
+  #current(owner: number, entry: Posting): Posting | undefined {
+    const takenAtMs = (entry.flags & FLAG_PENDING) === 0 ? undefined : this.#store.takenAt(owner, entry.id)
+    if (takenAtMs === undefined) return entry
+    return (entry.flags & FLAG_TRANSIENT) === 0 ? { ...entry, flags: entry.flags & ~FLAG_PENDING, takenAtMs } : undefined
+  }
+
+  /** Shows a visitor what is inside the window, as `PlaceIndex.visit` does. */
+  #visit(owner: number, window: Window, isBackwards: boolean, steps: number, visitor: Visitor): number | undefined {
+    let isDone = false
+    const visitIndexed: Visitor = (id, atMs, peer, flags, takenAtMs) => {
+      const atTaken = (flags & FLAG_PENDING) === 0 ? undefined : this.#store.takenAt(owner, id)
+      if (atTaken === undefined) isDone = !visitor(id, atMs, peer, flags, takenAtMs)
+      else if ((flags & FLAG_TRANSIENT) === 0) isDone = !visitor(id, atMs, peer, flags & ~FLAG_PENDING, atTaken)
+      return !isDone
+    }
+    const visitTail = (tail: Tail, at: number): boolean => {
+      const { id, atMs, peer, flags, takenAtMs } = tail.postingAt(at)
+      if (isInside(window, id, atMs, peer, flags)) isDone = !visitor(id, atMs, peer, flags, takenAtMs)
+      return !isDone && id > window.after
+    }
+    if (isBackwards) {
+      for (const tail of this.#tails().reverse()) {
+        tail.visitBackwards(owner, (at) => visitTail(tail, at))
+        if (isDone) return undefined
+      }
+      return this.#index.visit(owner, window, true, steps, visitIndexed)
+    }
+    const next = this.#index.visit(owner, window, false, steps, visitIndexed)
+    if (isDone || next !== undefined) return next
+    for (const tail of this.#tails()) {
+      for (const at of tail.entriesOf(owner, window.after)) if (!visitTail(tail, at)) return undefined
+    }
+    return undefined
+  }
+
+  /** Chooses from the ids that an index shows, which goes up to `indexedTo`, and from the few entries behind it. */
+  #chooseBy(
+    visit: (visitor: (id: number) => boolean) => void,
+    owner: number,
+    window: Window,
+    order: Order,
+    indexedTo: number,
+    isFound: (entry: Posting) => boolean = () => true,
+  ): Choices {
+    const { limit, isBackwards } = order
+    const entries: Posting[] = []
+    if (limit <= 0) return { entries }
+    const behind = { ...window, after: Math.max(window.after, indexedTo) }
+    const chooseBehind = (): void => {
+      const found = this.choose(owner, behind, { ...order, limit: Number.POSITIVE_INFINITY }, Number.POSITIVE_INFINITY).entries
+      for (const entry of found) if (entries.length < limit && isFound(entry)) entries.push(entry)
+    }
+    if (isBackwards) chooseBehind()
+    let [lookUps, next]: [number, number | undefined] = [0, undefined]
+    const find = this.finder(owner)
+    if (entries.length < limit) {
+      visit((id) => {
+        const entry = find(id)
+        if (entry !== undefined && isInside(window, id, entry.atMs, entry.peer, entry.flags)) entries.push(entry)
+        lookUps += 1
+        if (lookUps === this.#pace.findsPerLook) next = id
+        return entries.length < limit && next === undefined
+      })
+    }
+    if (!isBackwards && next === undefined && entries.length < limit) chooseBehind()
+    return { entries, next }
+  }
+
+  /** Whether an owner has more entries behind this id than so many. */
+  #hasMore(owner: number, after: number, most: number): boolean {
+    const window = { ...EVERYTHING, after }
+    return this.choose(owner, window, { limit: most + 1, isBackwards: false }, this.#pace.entriesPerLook).entries.length > most
   }
 
   #tails(): Tail[] {
@@ -159,31 +286,16 @@ export class LogReader {
     return pass === undefined ? [active] : [pass.frozen, active]
   }
 
-  #page(owner: number, choices: readonly Choice[]): Page {
-    const page: Page = {
-      ids: [],
-      times: [],
-      peers: [],
-      incoming: [],
-      pending: [],
-      transient: [],
-      text: [],
-      taken: [],
-      stanzas: [],
-    }
-    for (const { id, isPending } of choices) {
-      const record = this.#record.get(id)?.record
-      const index = record === undefined ? -1 : indexOfOwner(record, owner)
-      if (record === undefined || index < 0) continue
-      const { peer, flags } = placeOf(record, index)
+  #page({ entries, next }: Choices): Page {
+    const page: Page = { ids: [], times: [], peers: [], flags: [], taken: [], stanzas: [], next }
+    for (const { id, peer, flags, takenAtMs } of entries) {
+      const record = this.#records.read(id)
+      if (record === undefined) continue
       page.ids.push(id)
       page.times.push(atOf(record))
       page.peers.push(this.#names.textOf(peer))
-      page.incoming.push((flags & FLAG_INCOMING) !== 0)
-      page.pending.push(isPending)
-      page.transient.push((flags & FLAG_TRANSIENT) !== 0)
-      page.text.push((flags & FLAG_TEXT) !== 0)
-      page.taken.push(this.#takenAt.get(owner, id)?.at)
+      page.flags.push(flags)
+      page.taken.push(takenAtMs)
       page.stanzas.push(stanzaOf(record))
     }
     return page

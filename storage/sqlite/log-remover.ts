@@ -1,11 +1,13 @@
 import type { Database } from './database.ts'
-import { EVERYTHING, type LogReader } from './log-reader.ts'
+import type { LogReader } from './log-reader.ts'
 import type { LogStore } from './log-store.ts'
-import { Meta } from './meta.ts'
-import { ENTRIES_PER_ROW, type IndexEntry, idsIn, type PlaceIndex, packEntries } from './place-index.ts'
-import { headerBytesOf, indexOfOwner, placeCountOf, withoutPlace } from './record.ts'
+import { isTextOfArchive, type PeerIndex } from './peer-index.ts'
+import { ENTRIES_PER_ROW, type PlaceIndex } from './place-index.ts'
+import { EVERYTHING, idsIn, type Posting, packPostings } from './postings.ts'
+import type { Records } from './records.ts'
+import type { WordIndex } from './word-index.ts'
 
-/** Garbage rows of one slice: some 700 records, a few ms. */
+/** Garbage rows of one slice: some 500 records, a few ms. */
 const ROWS_PER_SLICE = 16
 
 /** Takes entries out of the log. A record goes with the last of its places. */
@@ -13,26 +15,34 @@ export class LogRemover {
   readonly #db: Database
   readonly #store: LogStore
   readonly #index: PlaceIndex
+  readonly #peers: PeerIndex
+  readonly #words: WordIndex
   readonly #reader: LogReader
-  readonly #meta: Meta
-  readonly #record
-  readonly #shorten
-  readonly #delete
+  readonly #records: Records
   readonly #deletePending
   readonly #deleteOwnersPending
   readonly #discard
   readonly #garbage
   readonly #deleteGarbage
 
-  constructor(db: Database, store: LogStore, index: PlaceIndex, reader: LogReader) {
+  constructor(
+    db: Database,
+    parts: {
+      readonly store: LogStore
+      readonly index: PlaceIndex
+      readonly peers: PeerIndex
+      readonly words: WordIndex
+      readonly reader: LogReader
+      readonly records: Records
+    },
+  ) {
     this.#db = db
-    this.#store = store
-    this.#index = index
-    this.#reader = reader
-    this.#meta = new Meta(db)
-    this.#record = db.prepare<[number], { record: Buffer }>('SELECT record FROM log WHERE id = ?')
-    this.#shorten = db.prepare('UPDATE log SET record = ? WHERE id = ?')
-    this.#delete = db.prepare('DELETE FROM log WHERE id = ?')
+    this.#store = parts.store
+    this.#index = parts.index
+    this.#peers = parts.peers
+    this.#words = parts.words
+    this.#reader = parts.reader
+    this.#records = parts.records
     this.#deletePending = db.prepare('DELETE FROM pending WHERE owner = ? AND id = ?')
     this.#deleteOwnersPending = db.prepare('DELETE FROM pending WHERE owner = ?')
     this.#discard = db.prepare('INSERT INTO garbage (owner, entries) VALUES (?, ?)')
@@ -45,25 +55,41 @@ export class LogRemover {
   delete(owner: number, ids: readonly number[]): void {
     for (const id of ids) {
       const found = this.#store.find(owner, id)
-      if (found !== undefined) found[0].remove(found[1])
-      else if (this.#index.remove(owner, id)) this.#deletePending.run(owner, id)
-      else continue
-      this.#unlink(owner, id)
+      if (found !== undefined) {
+        const entry = found[0].postingAt(found[1])
+        found[0].remove(found[1])
+        this.unlink(owner, entry)
+      } else this.removeIndexed(owner, id)
     }
   }
 
-  replace(owner: number, id: number, stanza: string): boolean {
-    if (this.#store.find(owner, id) === undefined && !this.#index.has(owner, id)) return false
-    const record = this.#record.get(id)?.record
-    if (record === undefined) return false
-    this.#shorten.run(Buffer.concat([record.subarray(0, headerBytesOf(placeCountOf(record))), Buffer.from(stanza, 'latin1')]), id)
-    return true
+  /** Takes out an entry that the index on disk has, if there is such a one. */
+  removeIndexed(owner: number, id: number): void {
+    const entry = this.#index.find(owner, id)
+    if (entry === undefined) return
+    this.#index.remove(owner, id)
+    this.#deletePending.run(owner, id)
+    this.unlink(owner, entry)
+  }
+
+  /** Takes what is left of an entry out of the record, and out of the indexes that are filled when they are asked for. */
+  unlink(owner: number, entry: Pick<Posting, 'id' | 'peer'>): void {
+    if (entry.id <= this.#peers.progress.of(owner)) {
+      const find = this.#reader.finder(owner)
+      this.#peers.remove(owner, entry, (id) => {
+        const other = find(id)
+        return other !== undefined && isTextOfArchive(other)
+      })
+    }
+    if (entry.id <= this.#words.progress.of(owner)) this.#words.remove(owner, entry.id)
+    this.#records.unlink(owner, entry.id, this.#store.state.lastId)
   }
 
   expire(owner: number, beforeMs: number, limit: number): number {
     // A window includes its ends; times are whole milliseconds.
     const window = { ...EVERYTHING, untilMs: Math.ceil(beforeMs) - 1 }
-    const old = this.#reader.choose(owner, window, limit, { isBackwards: false, skipsPending: true })
+    const order = { limit, isBackwards: false, skipsPending: true }
+    const old = this.#reader.choose(owner, window, order, Number.POSITIVE_INFINITY).entries
     this.delete(
       owner,
       old.map(({ id }) => id),
@@ -76,15 +102,17 @@ export class LogRemover {
     const { state } = this.#store
     if (this.#index.discard(owner)) state.hasGarbage = true
     this.#deleteOwnersPending.run(owner)
-    const entries: IndexEntry[] = []
+    this.#peers.deleteOwner(owner)
+    this.#peers.progress.forget(owner)
+    const entries: Posting[] = []
     for (const tail of state.pass === undefined ? [state.active] : [state.pass.frozen, state.active]) {
       for (const at of tail.entriesOf(owner)) {
-        entries.push({ id: tail.ids[at] ?? 0, atMs: tail.times[at] ?? 0, peer: tail.peers[at] ?? 0 })
+        entries.push(tail.postingAt(at))
         tail.remove(at)
       }
     }
     for (let from = 0; from < entries.length; from += ENTRIES_PER_ROW) {
-      this.#discard.run(owner, packEntries(entries.slice(from, from + ENTRIES_PER_ROW)))
+      this.#discard.run(owner, packPostings(entries.slice(from, from + ENTRIES_PER_ROW)))
       state.hasGarbage = true
     }
   }
@@ -94,23 +122,13 @@ export class LogRemover {
     const rows = this.#garbage.all(ROWS_PER_SLICE)
     this.#db.exec('BEGIN IMMEDIATE')
     for (const { n, owner, entries } of rows) {
-      for (const id of idsIn(entries)) this.#unlink(owner, id)
+      for (const id of idsIn(entries)) {
+        this.#words.remove(owner, id)
+        this.#records.unlink(owner, id, this.#store.state.lastId)
+      }
       this.#deleteGarbage.run(n)
     }
     this.#db.exec('COMMIT')
     return rows.length === ROWS_PER_SLICE
-  }
-
-  #unlink(owner: number, id: number): void {
-    const record = this.#record.get(id)?.record
-    const index = record === undefined ? -1 : indexOfOwner(record, owner)
-    if (record === undefined || index < 0) return
-    if (placeCountOf(record) > 1) {
-      this.#shorten.run(withoutPlace(record, index), id)
-      return
-    }
-    this.#delete.run(id)
-    // The next process counts on from the last id, also when its record is gone.
-    if (id === this.#store.state.lastId) this.#meta.set('last-id', id)
   }
 }

@@ -1,7 +1,7 @@
 import type { Database } from './database.ts'
-import { ClearedRows, Marks } from './marks.ts'
+import { ClearedRows, type Mark, Marks } from './marks.ts'
 import { Meta } from './meta.ts'
-import { idsIn } from './place-index.ts'
+import { idsIn } from './postings.ts'
 import { atOf, headerBytesOf, placeCountOf, placeOf } from './record.ts'
 import { Tail } from './tail.ts'
 
@@ -20,7 +20,7 @@ export interface Pass {
   readonly owners: readonly number[]
   nextOwner: number
   readonly marks: Marks
-  readonly sortedMarks: readonly (readonly [owner: number, id: number])[]
+  readonly sortedMarks: readonly Mark[]
   nextMark: number
 }
 
@@ -65,10 +65,10 @@ export const recover = (db: Database): LogState => {
   for (const { owner, entries } of discarded) {
     for (const id of idsIn(entries)) hide(owner, id, [frozen, active])
   }
-  new ClearedRows(db).forEach((owner, id) => {
+  new ClearedRows(db).forEach((owner, id, takenAtMs) => {
     const tail = [active, frozen].find((each) => each.find(owner, id) >= 0)
-    if (tail === undefined) marks.add(owner, id)
-    else tail.clearPending(tail.find(owner, id))
+    if (tail === undefined) marks.add(owner, id, takenAtMs)
+    else if (tail.isPending(tail.find(owner, id))) tail.clearPending(tail.find(owner, id), takenAtMs)
   })
   const isIndexing = indexingTo > indexedTo
   return {

@@ -2,9 +2,9 @@ import type { Database } from './database.ts'
 import type { Failure } from './failure.ts'
 import { lockLog } from './log-lock.ts'
 import { type LogState, recover } from './log-state.ts'
-import { ClearedRows } from './marks.ts'
+import { ClearedRows, type Mark } from './marks.ts'
 import type { Names } from './names.ts'
-import { FLAG_TRANSIENT, headerBytesOf, indexOfOwner, PLACE_BYTES, placeOf, RECORD_HEADER_BYTES } from './record.ts'
+import { FLAG_TRANSIENT, headerBytesOf, PLACE_BYTES, RECORD_HEADER_BYTES } from './record.ts'
 import type { Tail } from './tail.ts'
 
 /** Rows of one INSERT: each call of a statement has a price of its own. */
@@ -21,17 +21,17 @@ export class LogStore {
   readonly #insertOne
   readonly #insertMany
   readonly #cleared: ClearedRows
-  readonly #setTaken
-  readonly #isPending
-  readonly #record
   #lock: { release(): void } | undefined
   #state: LogState | undefined
   /** Values of the rows that wait for their INSERT. */
   #rows: (number | Buffer)[] = []
   /** Marks taken off by this batch. */
-  #taken: (readonly [owner: number, id: number, takenAtMs: number])[] = []
+  #taken: Mark[] = []
+  /** Of those, the ones whose entries were in memory and went with their marks; their places in the records are to follow. */
+  #left: { readonly mark: Mark; readonly peer: number }[] = []
+  #unlinked = 0
   /** Marks of failed batches, to go with the next one; nobody else remembers them. */
-  #retained: (readonly [owner: number, id: number, takenAtMs: number])[] = []
+  #retained: Mark[] = []
   #lastIdBefore = 0
 
   constructor(db: Database, folder: string, names: Names) {
@@ -41,9 +41,6 @@ export class LogStore {
     this.#insertOne = db.prepare('INSERT INTO log (id, record) VALUES (?, ?)')
     this.#insertMany = db.prepare(`INSERT INTO log (id, record) VALUES ${Array(ROWS_PER_INSERT).fill('(?, ?)').join(', ')}`)
     this.#cleared = new ClearedRows(db)
-    this.#setTaken = db.prepare('INSERT OR IGNORE INTO taken VALUES (?, ?, ?)')
-    this.#isPending = db.prepare('SELECT 1 FROM pending WHERE owner = ? AND id = ?')
-    this.#record = db.prepare<[number], { record: Buffer }>('SELECT record FROM log WHERE id = ?')
   }
 
   /** The state, read from disk at the first use and after a failure. */
@@ -69,7 +66,7 @@ export class LogStore {
     if (this.#retained.length === 0) return
     const retained = this.#retained
     this.#retained = []
-    for (const [owner, id, takenAtMs] of retained) this.#clear(owner, id, takenAtMs)
+    for (const mark of retained) this.#clear(...mark)
   }
 
   /** Adds a packed record, turning its references into rows of `names`; tells why when it is refused. */
@@ -94,10 +91,17 @@ export class LogStore {
     return undefined
   }
 
-  /** Takes a mark off the entry of a referenced owner, whom it returns when the entry is to go with its mark. */
-  clearPending(reference: number, id: number, takenAtMs: number): number | undefined {
-    const owner = this.#names.rowOf(reference)
-    return this.#clear(owner, id, takenAtMs) ? owner : undefined
+  /** Takes a mark off the entry of a referenced owner. */
+  clearPending(reference: number, id: number, takenAtMs: number): void {
+    this.#clear(this.#names.rowOf(reference), id, takenAtMs)
+  }
+
+  /** The entries that went with their marks since this was asked last. */
+  takeLeft(): readonly (readonly [owner: number, entry: { readonly id: number; readonly peer: number }])[] {
+    if (this.#left.length === this.#unlinked) return []
+    const left = this.#left.slice(this.#unlinked).map(({ mark: [owner, id], peer }) => [owner, { id, peer }] as const)
+    this.#unlinked = this.#left.length
+    return left
   }
 
   /** Writes what waits to be written with others, so that it can be read. */
@@ -115,13 +119,15 @@ export class LogStore {
   /** The batch is durable. */
   succeed(): void {
     this.#taken = []
+    this.#left = []
+    this.#unlinked = 0
   }
 
   /** The batch was rolled back: what is in memory is no longer what is on disk. */
   fail(): void {
     // An entry of the same batch never came to be, and neither did its mark.
-    this.#retained.push(...this.#taken.filter(([, id]) => id <= this.#lastIdBefore))
-    this.#taken = []
+    this.#retained.push(...[...this.#taken, ...this.#left.map(({ mark }) => mark)].filter(([, id]) => id <= this.#lastIdBefore))
+    this.succeed()
     this.#rows.length = 0
     this.forget()
   }
@@ -146,28 +152,28 @@ export class LogStore {
     return pass === undefined || frozenAt < 0 ? undefined : [pass.frozen, frozenAt]
   }
 
-  /** Whether an indexed entry's mark was taken off since. */
-  isCleared(owner: number, id: number): boolean {
+  /** When an indexed entry's mark was taken off, if it was since. */
+  takenAt(owner: number, id: number): number | undefined {
     const { marks, pass } = this.state
-    return marks.has(owner, id) || (pass?.marks.has(owner, id) ?? false)
+    return pass?.marks.get(owner, id) ?? marks.get(owner, id)
   }
 
-  #clear(owner: number, id: number, takenAtMs: number): boolean {
+  #clear(owner: number, id: number, takenAtMs: number): void {
     const found = this.find(owner, id)
     if (found !== undefined) {
       const [tail, at] = found
-      if (!tail.isPending(at)) return false
-      tail.clearPending(at)
+      if (!tail.isPending(at)) return
+      tail.clearPending(at, takenAtMs)
+      if (((tail.flags[at] ?? 0) & FLAG_TRANSIENT) !== 0) {
+        tail.remove(at)
+        this.#left.push({ mark: [owner, id, takenAtMs], peer: tail.peers[at] ?? 0 })
+        return
+      }
     } else {
       // Whether an indexed entry is pending is not worth a search here; a mark too many harms nothing.
-      if (id > this.state.lastId || this.isCleared(owner, id) || this.#isPending.get(owner, id) === undefined) return false
-      this.state.marks.add(owner, id)
+      if (id > this.state.lastId || this.takenAt(owner, id) !== undefined) return
+      this.state.marks.add(owner, id, takenAtMs)
     }
-    this.#setTaken.run(owner, id, takenAtMs)
     this.#taken.push([owner, id, takenAtMs])
-    this.writeRows()
-    const record = this.#record.get(id)?.record
-    const index = record === undefined ? -1 : indexOfOwner(record, owner)
-    return record !== undefined && index >= 0 && (placeOf(record, index).flags & FLAG_TRANSIENT) !== 0
   }
 }

@@ -1,48 +1,43 @@
 import type { Database } from './database.ts'
+import {
+  isInside,
+  POSTING_BYTES,
+  type Posting,
+  packPostings,
+  positionOf,
+  postingAt,
+  rewritePosting,
+  type Visitor,
+  visitPosting,
+  type Window,
+} from './postings.ts'
 
-/** An entry of the index: what a page is chosen by. */
-export interface IndexEntry {
-  readonly id: number
-  readonly atMs: number
-  readonly peer: number
-}
-
-/** What a page asks of an entry; both ids are excluded, both times included. */
-export interface Window {
-  readonly after: number
-  readonly before: number
-  readonly fromMs: number
-  readonly untilMs: number
-  readonly peer: number | undefined
-}
-
-export const isInside = (
-  { after, before, fromMs, untilMs, peer }: Window,
-  id: number,
-  atMs: number,
-  entryPeer: number,
-): boolean => id > after && id < before && atMs >= fromMs && atMs <= untilMs && (peer === undefined || peer === entryPeer)
-
-/** f64 id | f64 atMs | u32 peer, little endian. */
-export const ENTRY_BYTES = 20
 /** What still lies in one piece on a page of 4 KiB beside three others (a cell above a quarter of it spills over). */
-export const ENTRIES_PER_ROW = 45
-const ROW_BYTES = ENTRY_BYTES * ENTRIES_PER_ROW
+export const ENTRIES_PER_ROW = 33
 
 interface Row {
   readonly first: number
   readonly entries: Buffer
 }
 
+interface Head {
+  readonly first: number
+  readonly highMs: number
+  readonly skewMs: number
+}
+
 /**
- * The index of the log by owner: postings, some dozens of entries to a row, in the order of their ids. One structure answers pages by id, by time and
- * by peer, and takes a twentieth of the writes and a quarter of the room of one B-tree cell per entry and index.
- * A row's `first` is a lower bound of its ids, and stays when that entry goes.
+ * The index of the log by owner: postings, some dozens of entries to a row, in the order of their ids. One structure answers pages by id and by time, and
+ * takes a twentieth of the writes and a third of the room of one B-tree cell per entry and index.
+ * A row's `first` is a lower bound of its ids, and stays when that entry goes. `high_ms` is the latest time so far, and `skew_ms` how far the clock has
+ * ever been behind that: so rows of a time are found by halving, though clocks are set back.
  */
 export class PlaceIndex {
+  readonly #last
   readonly #extend
   readonly #insert
   readonly #around
+  readonly #behind
   readonly #forwards
   readonly #backwards
   readonly #replace
@@ -51,25 +46,25 @@ export class PlaceIndex {
   readonly #deleteOwner
 
   constructor(db: Database) {
-    const lastRow = '(SELECT max(first) FROM places WHERE owner = :owner)'
-    this.#extend = db.prepare<[{ owner: number; fromMs: number; untilMs: number; entries: Buffer; room: number }]>(
-      `UPDATE places SET entries = CAST(entries || :entries AS BLOB), from_ms = min(from_ms, :fromMs), until_ms = max(until_ms, :untilMs)
-       WHERE owner = :owner AND first = ${lastRow} AND length(entries) <= :room`,
+    this.#last = db.prepare<[number], Head & { bytes: number }>(
+      `SELECT first, high_ms AS highMs, skew_ms AS skewMs, length(entries) AS bytes FROM places
+       WHERE owner = ? ORDER BY first DESC LIMIT 1`,
     )
-    this.#insert = db.prepare('INSERT INTO places (owner, first, from_ms, until_ms, entries) VALUES (?, ?, ?, ?, ?)')
-    this.#around = db.prepare<[number, number], Row>(
-      'SELECT first, entries FROM places WHERE owner = ? AND first <= ? ORDER BY first DESC LIMIT 1',
+    this.#extend = db.prepare<[Buffer, number, number, number, number]>(
+      'UPDATE places SET entries = CAST(entries || ? AS BLOB), high_ms = ?, skew_ms = ? WHERE owner = ? AND first = ?',
     )
-    this.#forwards = db.prepare<[{ owner: number; after: number; before: number; fromMs: number; untilMs: number }], Row>(
-      `SELECT first, entries FROM places WHERE owner = :owner
-       AND first >= coalesce((SELECT max(first) FROM places WHERE owner = :owner AND first <= :after), 0) AND first < :before
-       AND until_ms >= :fromMs AND from_ms <= :untilMs ORDER BY first`,
+    this.#insert = db.prepare('INSERT INTO places (owner, first, high_ms, skew_ms, entries) VALUES (?, ?, ?, ?, ?)')
+    this.#around = db.prepare<[number, number], Row & Head>(
+      `SELECT first, high_ms AS highMs, skew_ms AS skewMs, entries FROM places
+       WHERE owner = ? AND first <= ? ORDER BY first DESC LIMIT 1`,
     )
-    this.#backwards = db.prepare<[{ owner: number; after: number; before: number; fromMs: number; untilMs: number }], Row>(
-      `SELECT first, entries FROM places WHERE owner = :owner
-       AND first >= coalesce((SELECT max(first) FROM places WHERE owner = :owner AND first <= :after), 0) AND first < :before
-       AND until_ms >= :fromMs AND from_ms <= :untilMs ORDER BY first DESC`,
+    this.#behind = db.prepare<[number, number], { first: number }>(
+      'SELECT first FROM places WHERE owner = ? AND first > ? ORDER BY first LIMIT 1',
     )
+    const rows = `SELECT first, entries FROM places WHERE owner = :owner
+      AND first >= coalesce((SELECT max(first) FROM places WHERE owner = :owner AND first <= :after), 0) AND first < :before`
+    this.#forwards = db.prepare<[{ owner: number; after: number; before: number }], Row>(`${rows} ORDER BY first`)
+    this.#backwards = db.prepare<[{ owner: number; after: number; before: number }], Row>(`${rows} ORDER BY first DESC`)
     this.#replace = db.prepare('UPDATE places SET entries = ? WHERE owner = ? AND first = ?')
     this.#delete = db.prepare('DELETE FROM places WHERE owner = ? AND first = ?')
     this.#discard = db.prepare('INSERT INTO garbage (owner, entries) SELECT owner, entries FROM places WHERE owner = ?')
@@ -77,39 +72,85 @@ export class PlaceIndex {
   }
 
   /** Adds an owner's entries, all newer than what it has. */
-  add(owner: number, entries: readonly IndexEntry[]): void {
-    for (let from = 0; from < entries.length; from += ENTRIES_PER_ROW) {
-      const part = entries.slice(from, from + ENTRIES_PER_ROW)
-      const [first] = part
-      if (first === undefined) return
-      let [fromMs, untilMs] = [first.atMs, first.atMs]
+  add(owner: number, entries: readonly Posting[]): void {
+    const last = entries.length === 0 ? undefined : this.#last.get(owner)
+    let highMs = last?.highMs ?? Number.NEGATIVE_INFINITY
+    let skewMs = last?.skewMs ?? 0
+    let room = last === undefined ? 0 : ENTRIES_PER_ROW - last.bytes / POSTING_BYTES
+    for (let from = 0; from < entries.length; ) {
+      const isExtending = from === 0 && room > 0
+      const part = entries.slice(from, from + (isExtending ? room : ENTRIES_PER_ROW))
       for (const { atMs } of part) {
-        if (atMs < fromMs) fromMs = atMs
-        if (atMs > untilMs) untilMs = atMs
+        if (atMs > highMs) highMs = atMs
+        else if (highMs - atMs > skewMs) skewMs = highMs - atMs
       }
-      const packed = packEntries(part)
-      const { changes } = this.#extend.run({ owner, fromMs, untilMs, entries: packed, room: ROW_BYTES - packed.length })
-      if (changes === 0) this.#insert.run(owner, first.id, fromMs, untilMs, packed)
+      const packed = packPostings(part)
+      if (isExtending && last !== undefined) this.#extend.run(packed, highMs, skewMs, owner, last.first)
+      else this.#insert.run(owner, part[0]?.id, highMs, skewMs, packed)
+      from += part.length
+      room = 0
     }
   }
 
-  has(owner: number, id: number): boolean {
-    const row = this.#around.get(owner, id)
-    return row !== undefined && positionOf(row.entries, id) >= 0
+  /** The owner's entry of this id. */
+  find(owner: number, id: number): Posting | undefined {
+    return this.finder(owner)(id)
   }
 
-  /** Shows the entries inside the window to a visitor until it has enough and says `false`. */
-  visit(owner: number, window: Window, isBackwards: boolean, visitor: (id: number, atMs: number) => boolean): void {
-    const { after, before, fromMs, untilMs } = window
-    const rows = isBackwards ? this.#backwards : this.#forwards
-    for (const { entries } of rows.iterate({ owner, after, before, fromMs, untilMs })) {
-      const count = entries.length / ENTRY_BYTES
+  /** Finds entries of one owner, cheaply those that are near each other; only as long as nothing is written. */
+  finder(owner: number): (id: number) => Posting | undefined {
+    let row: Row | undefined
+    return (id) => {
+      if (row === undefined || id < row.first || id > lastOf(row)) row = this.#around.get(owner, id)
+      const at = row === undefined ? -1 : positionOf(row.entries, id)
+      return row === undefined || at < 0 ? undefined : postingAt(row.entries, at)
+    }
+  }
+
+  /**
+   * Shows the entries inside the window to a visitor until it has enough and says `false`. After so many steps it stops and tells where to go on:
+   * behind this id, or backwards before it.
+   */
+  visit(owner: number, window: Window, isBackwards: boolean, steps: number, visitor: Visitor): number | undefined {
+    const { after, before } = this.#narrow(owner, window)
+    const visitInside: Visitor = (id, atMs, peer, flags, takenAtMs) =>
+      !isInside(window, id, atMs, peer, flags) || visitor(id, atMs, peer, flags, takenAtMs)
+    let left = steps
+    for (const { entries } of (isBackwards ? this.#backwards : this.#forwards).iterate({ owner, after, before })) {
+      if (left <= 0) return entries.readDoubleLE(isBackwards ? entries.length - POSTING_BYTES : 0) + (isBackwards ? 1 : -1)
+      const count = entries.length / POSTING_BYTES
       for (let step = 0; step < count; step += 1) {
-        const at = (isBackwards ? count - 1 - step : step) * ENTRY_BYTES
-        const [id, atMs] = [entries.readDoubleLE(at), entries.readDoubleLE(at + 8)]
-        if (isInside(window, id, atMs, entries.readUInt32LE(at + 16)) && !visitor(id, atMs)) return
+        if (!visitPosting(entries, (isBackwards ? count - 1 - step : step) * POSTING_BYTES, visitInside)) return undefined
       }
+      left -= count
     }
+    return undefined
+  }
+
+  /** Turns the times of a window into ids, roughly: outside of these there is nothing inside it. */
+  #narrow(owner: number, { after, before, fromMs, untilMs }: Window): { readonly after: number; readonly before: number } {
+    if (fromMs === Number.NEGATIVE_INFINITY && untilMs === Number.POSITIVE_INFINITY) return { after, before }
+    const last = this.#last.get(owner)
+    const first = this.#behind.get(owner, Number.NEGATIVE_INFINITY)?.first
+    if (last === undefined || first === undefined) return { after, before }
+    const from = this.#firstRow(owner, first, last, (highMs) => highMs >= fromMs)
+    const until = this.#firstRow(owner, first, last, (highMs) => highMs - last.skewMs > untilMs)
+    // What comes behind the first row that has anything late enough to be too late for all that follow it is too late.
+    const end = until === undefined ? undefined : this.#behind.get(owner, until)?.first
+    return { after: Math.max(after, (from ?? last.first) - 1), before: Math.min(before, end ?? before) }
+  }
+
+  /** The first row whose `high_ms`, which only grows, is as wanted. */
+  #firstRow(owner: number, first: number, last: Head, isWanted: (highMs: number) => boolean): number | undefined {
+    if (!isWanted(last.highMs)) return undefined
+    let [low, high] = [first, last.first]
+    while (low < high) {
+      const middle = low + Math.floor((high - low) / 2)
+      const row = this.#around.get(owner, middle)
+      if (row !== undefined && isWanted(row.highMs)) high = row.first
+      else low = this.#behind.get(owner, middle)?.first ?? high
+    }
+    return low
   }
 
   /** Takes one entry out; `false` when the owner has none of this id here. */
@@ -118,9 +159,26 @@ export class PlaceIndex {
     const at = row === undefined ? -1 : positionOf(row.entries, id)
     if (row === undefined || at < 0) return false
     const { first, entries } = row
-    if (entries.length === ENTRY_BYTES) this.#delete.run(owner, first)
-    else this.#replace.run(Buffer.concat([entries.subarray(0, at), entries.subarray(at + ENTRY_BYTES)]), owner, first)
+    if (entries.length === POSTING_BYTES) this.#delete.run(owner, first)
+    else this.#replace.run(Buffer.concat([entries.subarray(0, at), entries.subarray(at + POSTING_BYTES)]), owner, first)
     return true
+  }
+
+  /** Gives entries of one owner, in the order of their ids, other flags and another time; those next to each other in one write. */
+  rewrite(owner: number, changes: readonly Pick<Posting, 'id' | 'flags' | 'takenAtMs'>[]): void {
+    let row: Row | undefined
+    const write = (): void => {
+      if (row !== undefined) this.#replace.run(row.entries, owner, row.first)
+    }
+    for (const { id, flags, takenAtMs } of changes) {
+      if (row === undefined || id > lastOf(row)) {
+        write()
+        row = this.#around.get(owner, id)
+      }
+      const at = row === undefined ? -1 : positionOf(row.entries, id)
+      if (row !== undefined && at >= 0) rewritePosting(row.entries, at, flags, takenAtMs)
+    }
+    write()
   }
 
   /** Moves all of an owner's entries to the garbage, whose records are cleaned later; tells whether there were any. */
@@ -131,28 +189,4 @@ export class PlaceIndex {
   }
 }
 
-export const packEntries = (entries: readonly IndexEntry[]): Buffer => {
-  const packed = Buffer.allocUnsafe(entries.length * ENTRY_BYTES)
-  let at = 0
-  for (const { id, atMs, peer } of entries) {
-    packed.writeDoubleLE(id, at)
-    packed.writeDoubleLE(atMs, at + 8)
-    packed.writeUInt32LE(peer, at + 16)
-    at += ENTRY_BYTES
-  }
-  return packed
-}
-
-/** The ids of packed entries. */
-export const idsIn = (entries: Buffer): number[] => {
-  const ids: number[] = []
-  for (let at = 0; at < entries.length; at += ENTRY_BYTES) ids.push(entries.readDoubleLE(at))
-  return ids
-}
-
-const positionOf = (entries: Buffer, id: number): number => {
-  for (let at = 0; at < entries.length; at += ENTRY_BYTES) {
-    if (entries.readDoubleLE(at) === id) return at
-  }
-  return -1
-}
+const lastOf = ({ entries }: Row): number => entries.readDoubleLE(entries.length - POSTING_BYTES)

@@ -33,6 +33,10 @@ export const placeOf = (record: Buffer, index: number): StoredPlace => {
   return { owner: record.readUInt32LE(at), peer: record.readUInt32LE(at + 4), flags: record.readUInt8(at + 8) }
 }
 
+/** The owners of all places. */
+export const ownersOf = (record: Buffer): number[] =>
+  Array.from({ length: placeCountOf(record) }, (_, index) => placeOf(record, index).owner)
+
 /** Where in a record an owner's place is, -1 when it has none. */
 export const indexOfOwner = (record: Buffer, owner: number): number => {
   for (let index = 0; index < placeCountOf(record); index += 1) {
@@ -50,3 +54,7 @@ export const withoutPlace = (record: Buffer, index: number): Buffer => {
   rest.writeUInt16LE(placeCountOf(record) - 1, 8)
   return rest
 }
+
+/** The record with another stanza. */
+export const withStanza = (record: Buffer, stanza: string): Buffer =>
+  Buffer.concat([record.subarray(0, headerBytesOf(placeCountOf(record))), Buffer.from(stanza, 'latin1')])

@@ -3,13 +3,16 @@ import type { Database } from './database.ts'
 import { documentCalls } from './documents.ts'
 import { expiringCalls } from './expiring.ts'
 import { type Failure, failureOf, isOfDatabase } from './failure.ts'
-import { Indexing, type Pace } from './indexing.ts'
+import { Indexing } from './indexing.ts'
 import { logCalls } from './log.ts'
+import { LogChanges } from './log-changes.ts'
 import { LogReader } from './log-reader.ts'
 import { LogRemover } from './log-remover.ts'
 import { LogStore } from './log-store.ts'
 import { Meta } from './meta.ts'
 import { Names } from './names.ts'
+import { type Pace, USUAL_PACE } from './pace.ts'
+import { PeerIndex } from './peer-index.ts'
 import { PlaceIndex } from './place-index.ts'
 import {
   APPEND_HEADER_BYTES,
@@ -21,6 +24,8 @@ import {
   CLEAR_BYTES,
   OPERATION_APPEND,
 } from './protocol.ts'
+import { Records } from './records.ts'
+import { WordIndex } from './word-index.ts'
 
 /** After a failed slice, so many batches pass before the next try: a full disk is not filled by trying. */
 const BATCHES_AFTER_FAILURE = 100
@@ -40,20 +45,27 @@ export class Store {
   readonly #calls: Calls
   #batchesToSkip = 0
 
-  constructor(db: Database, { folder, pace }: StoreOptions) {
+  constructor(db: Database, { folder, pace = USUAL_PACE }: StoreOptions) {
     this.#db = db
     this.#names = new Names(db)
     this.#log = new LogStore(db, folder, this.#names)
     const index = new PlaceIndex(db)
-    const reader = new LogReader(db, this.#log, index, this.#names)
-    this.#remover = new LogRemover(db, this.#log, index, reader)
-    this.#indexing = new Indexing(db, this.#log, index, pace)
+    const own = { store: this.#log, index, peers: new PeerIndex(db), words: new WordIndex(db), records: new Records(db), pace }
+    const reader = new LogReader(db, { ...own, names: this.#names })
+    this.#remover = new LogRemover(db, { ...own, reader })
+    this.#indexing = new Indexing(db, { ...own, remover: this.#remover })
     const meta = new Meta(db)
     this.#calls = {
       ...accountCalls(db),
       ...documentCalls(db),
       ...expiringCalls(db),
-      ...logCalls(this.#names, this.#log, reader, this.#remover),
+      ...logCalls({
+        names: this.#names,
+        store: this.#log,
+        reader,
+        remover: this.#remover,
+        changes: new LogChanges({ ...own, reader }),
+      }),
       check: () => meta.set('checked', meta.get('checked') + 1),
       flush: () => undefined,
       close: () => undefined,
@@ -132,7 +144,7 @@ export class Store {
         const id = view.getFloat64(at + 1, true)
         const word = view.getUint32(at + 9, true)
         if (view.getUint8(at) !== OPERATION_APPEND) {
-          this.#clear(word, id, view.getFloat64(at + 13, true))
+          this.#log.clearPending(word, id, view.getFloat64(at + 13, true))
           at += CLEAR_BYTES
           continue
         }
@@ -143,6 +155,7 @@ export class Store {
         at = record + word
       }
       this.#log.writeRows()
+      for (const [owner, entry] of this.#log.takeLeft()) this.#remover.unlink(owner, entry)
     }
     for (const call of batch.calls) {
       operateUntil(call.after)
@@ -150,13 +163,6 @@ export class Store {
     }
     operateUntil(batch.operations)
     return this.#answer(batch, refused, results)
-  }
-
-  #clear(reference: number, id: number, takenAtMs: number): void {
-    const transient = this.#log.clearPending(reference, id, takenAtMs)
-    if (transient === undefined) return
-    this.#log.writeRows()
-    this.#remover.delete(transient, [id])
   }
 
   #answer(batch: BatchMessage, refused: ReadonlyMap<number, Failure>, results: readonly CallResult[]): BatchAnswer {

@@ -20,6 +20,7 @@ test('each owner has its own entries, oldest first, however many there are', () 
   expect(idsOf(tail, 3).slice(0, 3)).toEqual([15, 50, 85])
   expect(idsOf(tail, 3)).toHaveLength(2857)
   expect(idsOf(tail, 99)).toEqual([])
+  expect(tail.entriesOf(3, 99_900).map((at) => tail.ids[at])).toEqual([99_905, 99_940, 99_975])
 })
 
 test('an entry is found by owner and id, and by nothing else', () => {
@@ -27,7 +28,8 @@ test('an entry is found by owner and id, and by nothing else', () => {
   const at = tail.find(3, 50)
   expect(tail.ids[at]).toBe(50)
   expect(tail.isPending(at)).toBe(true)
-  tail.clearPending(at)
+  tail.clearPending(at, 77)
+  expect(tail.postingAt(at)).toEqual({ id: 50, atMs: 10, peer: 100, flags: 0, takenAtMs: 77 })
   expect(tail.isPending(at)).toBe(false)
   for (const [owner, id] of [
     [3, 51],

@@ -1,3 +1,4 @@
+import type { Posting } from './postings.ts'
 import { FLAG_PENDING, FLAG_REMOVED } from './record.ts'
 
 /**
@@ -10,6 +11,7 @@ export class Tail {
   times = new Float64Array(this.#capacity)
   peers = new Uint32Array(this.#capacity)
   flags = new Uint8Array(this.#capacity)
+  taken = new Float64Array(this.#capacity)
   #owners = new Uint32Array(this.#capacity)
   #previous = new Int32Array(this.#capacity)
   readonly #newest = new Map<number, number>()
@@ -31,6 +33,7 @@ export class Tail {
     this.times[at] = atMs
     this.peers[at] = peer
     this.flags[at] = flags
+    this.taken[at] = Number.NaN
     this.#owners[at] = owner
     this.#previous[at] = this.#newest.get(owner) ?? -1
     this.#newest.set(owner, at)
@@ -51,21 +54,42 @@ export class Tail {
     return -1
   }
 
-  /** Where an owner's entries are, oldest first. */
-  entriesOf(owner: number): number[] {
+  /** Where an owner's entries behind this id are, oldest first. */
+  entriesOf(owner: number, after = 0): number[] {
     const found: number[] = []
-    for (let at = this.#newest.get(owner) ?? -1; at >= 0; at = this.#previous[at] ?? -1) {
-      if (!this.#isRemoved(at)) found.push(at)
-    }
+    this.visitBackwards(owner, (at) => {
+      if ((this.ids[at] ?? 0) <= after) return false
+      found.push(at)
+      return true
+    })
     return found.reverse()
+  }
+
+  /** Shows a visitor where an owner's entries are, newest first, until it says `false`. */
+  visitBackwards(owner: number, visitor: (at: number) => boolean): void {
+    for (let at = this.#newest.get(owner) ?? -1; at >= 0; at = this.#previous[at] ?? -1) {
+      if (!this.#isRemoved(at) && !visitor(at)) return
+    }
+  }
+
+  /** The entry at a place. */
+  postingAt(at: number): Posting {
+    return {
+      id: this.ids[at] ?? 0,
+      atMs: this.times[at] ?? 0,
+      peer: this.peers[at] ?? 0,
+      flags: this.flags[at] ?? 0,
+      takenAtMs: this.taken[at] ?? Number.NaN,
+    }
   }
 
   isPending(at: number): boolean {
     return ((this.flags[at] ?? 0) & FLAG_PENDING) !== 0
   }
 
-  clearPending(at: number): void {
+  clearPending(at: number, takenAtMs: number): void {
     this.flags[at] = (this.flags[at] ?? 0) & ~FLAG_PENDING
+    this.taken[at] = takenAtMs
   }
 
   remove(at: number): void {
@@ -96,6 +120,7 @@ export class Tail {
     this.times = wider(new Float64Array(capacity), this.times)
     this.peers = wider(new Uint32Array(capacity), this.peers)
     this.flags = wider(new Uint8Array(capacity), this.flags)
+    this.taken = wider(new Float64Array(capacity), this.taken)
     this.#owners = wider(new Uint32Array(capacity), this.#owners)
     this.#previous = wider(new Int32Array(capacity), this.#previous)
     this.#capacity = capacity

@@ -1,7 +1,7 @@
 import { parentPort, workerData } from 'node:worker_threads'
 import { type Database, type DatabaseOptions, openDatabase } from './database.ts'
 import { failureOf } from './failure.ts'
-import type { Pace } from './indexing.ts'
+import type { Pace } from './pace.ts'
 import type { Answer, BackupMessage, BatchMessage, Request } from './protocol.ts'
 import { Store } from './store.ts'
 

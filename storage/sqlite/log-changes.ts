@@ -1,0 +1,63 @@
+import type { LogReader } from './log-reader.ts'
+import type { Pace } from './pace.ts'
+import type { PeerIndex } from './peer-index.ts'
+import { EVERYTHING, type Posting } from './postings.ts'
+import { ownersOf } from './record.ts'
+import type { Records } from './records.ts'
+import type { WordIndex } from './word-index.ts'
+
+/** Fills the indexes that are filled when they are asked for, and changes what they and the records hold. */
+export class LogChanges {
+  readonly #reader: LogReader
+  readonly #peers: PeerIndex
+  readonly #words: WordIndex
+  readonly #records: Records
+  readonly #pace: Pace
+
+  constructor(parts: {
+    readonly reader: LogReader
+    readonly peers: PeerIndex
+    readonly words: WordIndex
+    readonly records: Records
+    readonly pace: Pace
+  }) {
+    this.#reader = parts.reader
+    this.#peers = parts.peers
+    this.#words = parts.words
+    this.#records = parts.records
+    this.#pace = parts.pace
+  }
+
+  /** Indexes some of an owner's entries by peer; tells whether there may be more. */
+  extendPeers(owner: number): boolean {
+    const entries = this.#next(owner, this.#peers.progress.of(owner), this.#pace.entriesPerStep)
+    const peers = new Set<number>()
+    const end = entries.findIndex(({ peer }) => peers.add(peer).size > this.#pace.peersPerStep)
+    this.#peers.add(owner, end < 0 ? entries : entries.slice(0, end))
+    return end >= 0 || entries.length === this.#pace.entriesPerStep
+  }
+
+  /** Indexes the words of some of an owner's entries; tells whether there may be more. */
+  extendWords(owner: number): boolean {
+    const entries = this.#next(owner, this.#words.progress.of(owner), this.#pace.textsPerStep)
+    this.#words.add(
+      owner,
+      entries.map(({ id }) => ({ id, words: this.#reader.wordsOf(id) })),
+    )
+    return entries.length === this.#pace.textsPerStep
+  }
+
+  #next(owner: number, after: number, limit: number): readonly Posting[] {
+    return this.#reader.choose(owner, { ...EVERYTHING, after }, { limit, isBackwards: false }, Number.POSITIVE_INFINITY).entries
+  }
+
+  /** Puts another stanza into the record of an owner's entry; `false` when there is none. */
+  replace(owner: number, id: number, stanza: string): boolean {
+    const record = this.#reader.finder(owner)(id) === undefined ? undefined : this.#records.read(id)
+    if (record === undefined) return false
+    this.#records.replace(id, record, stanza)
+    const words = this.#reader.wordsOf(id)
+    for (const each of ownersOf(record)) this.#words.replace(each, { id, words })
+    return true
+  }
+}
