@@ -255,3 +255,6 @@ export const stanzaOf = (entry: LogEntry): Stanza => parseStanza(entry.stanza)
 
 /** The first id of a moment. */
 export const idAt = (ms: number): LogId => (ms - ID_EPOCH_MS) * IDS_PER_MS
+
+/** The moment of an id; a little late when the clock had gone back. */
+export const momentOf = (id: LogId): number => Math.floor(id / IDS_PER_MS) + ID_EPOCH_MS

@@ -1,5 +1,6 @@
 import { integer } from '#server/base/schema.ts'
 import { amend, observe, type Passage } from '#server/core/hooks.ts'
+import { momentOf } from '#server/core/ledger.ts'
 import { defineModule, type IqRequest, onGet, onSet } from '#server/core/module.ts'
 import { isText } from '#server/core/storable.ts'
 import { type Element, el } from '#stanzas/element.ts'
@@ -82,7 +83,7 @@ export const ticks = defineModule({
     })
     metrics.gauge('ticks_in_flight', 'Messages whose delivery their senders wait to be told of.', () => pushes.inFlight)
     const kept = (id: number, message: Stanza, from: Address, to: Address): void => {
-      if (isText(message)) pushes.sent(id, message, from.bare, to.bare, clock.nowMs())
+      if (isText(message)) pushes.sent(id, message, from.bare, to.bare, momentOf(id))
     }
     const taken = (account: BareJid, id: number, atMs: number): void => pushes.taken(account, id, atMs)
 
