@@ -1,7 +1,7 @@
 import { mkdirSync } from 'node:fs'
 import { parseJid } from '#stanzas/jid.ts'
-import type { CommitObserver, Driver } from '#storage/driver.ts'
-import { openDriver } from '#storage/open.ts'
+import type { Driver } from '#storage/driver.ts'
+import { type OpenOptions, openDriver, type StoreConfig } from '#storage/open.ts'
 import packageFacts from '../package.json' with { type: 'json' }
 import { type Assembly, assemble } from './assembly.ts'
 import { systemClock } from './base/clock.ts'
@@ -38,7 +38,10 @@ export const startServer = async ({
   readonly dev?: DevOptions
 }): Promise<RunningServer> => {
   const metrics = new Metrics()
-  const driver = await openStore(config, commitMeasures(metrics, systemClock))
+  const driver = await openStore(config, {
+    observer: commitMeasures(metrics, systemClock),
+    onWait: ({ message }, pauseMs) => log.warn('store-unreachable', { reason: message, triesAgainInMs: pauseMs }),
+  })
   const stopWatching = metrics.watchProcess()
   const ports: { current: Readonly<Record<string, number>> } = { current: {} }
   const host = hostFacts(config, dev !== undefined, ports)
@@ -85,12 +88,16 @@ export const describeOrder = async (config: Config): Promise<string> => {
   return order
 }
 
-const openStore = (config: Config, observer?: CommitObserver): Promise<Driver> => {
+const openStore = (config: Config, options: Omit<OpenOptions, 'nowMs'> = {}): Promise<Driver> => {
   mkdirSync(config.data, { recursive: true, mode: 0o700 })
-  return openDriver(
-    { kind: 'sqlite', path: config.data, durability: config.ledger.mode === 'relaxed' ? 'relaxed' : 'full' },
-    { nowMs: () => systemClock.nowMs(), ...(observer === undefined ? {} : { observer }) },
-  )
+  return openDriver(storeOf(config), { nowMs: () => systemClock.nowMs(), ...options })
+}
+
+const storeOf = ({ data, ledger, store: { driver, url } }: Config): StoreConfig => {
+  const durability = ledger.mode === 'relaxed' ? 'relaxed' : 'full'
+  return driver === 'mongodb' && url !== undefined
+    ? { kind: 'mongodb', url, durability }
+    : { kind: 'sqlite', path: data, durability }
 }
 
 const hostFacts = (config: Config, isDev: boolean, ports: { readonly current: Readonly<Record<string, number>> }): HostFacts => {

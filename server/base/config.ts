@@ -182,6 +182,9 @@ const checkTogether = (config: CoreConfig, written: WrittenSection, problems: Pr
     report(['tls', 'certificate'], 'a certificate needs its key', 'Write the path of the private key as tls.key.')
   if (key !== undefined && certificate === undefined)
     report(['tls', 'key'], 'a key needs its certificate', 'Write the path of the certificate as tls.certificate.')
+  const { driver, url } = config.store
+  if (driver === 'mongodb' && url === undefined)
+    report(['store', 'driver'], 'mongodb needs an address', 'Write where the database is as store.url.')
   const { c2s, tls, http, https, admin } = config.listen
   const taken = new Map<number, string>()
   for (const [name, port] of Object.entries({ c2s, tls, http, https, admin })) {

@@ -41,6 +41,12 @@ const WEB: TextRule = {
   test: (written) => /^https?:\/\/[^/]+(\/.*)?[^/]$/.test(written) && URL.canParse(written),
 }
 
+const MONGODB: TextRule = {
+  accepts: 'an address such as mongodb://name:password@db1.example.org,db2.example.org/waxwing?replicaSet=rs0',
+  test: (written) => /^mongodb(\+srv)?:\/\/[^/\s]+(\/\S*)?$/.test(written),
+  isSecret: true,
+}
+
 const port = (standard: number | 'off', doc: string) =>
   integer({ default: standard, min: 0, max: 65535, or: ['off'], doc: `${doc} 0 picks a free port; off does not listen.` })
 
@@ -50,6 +56,19 @@ export const coreSchema = {
   data: path({
     default: './data',
     doc: 'The folder that holds everything the server keeps: accounts, messages, its own certificate.',
+  }),
+  store: section({
+    doc: 'Which database keeps it.',
+    fields: {
+      driver: choice(['embedded', 'mongodb'], {
+        default: 'embedded',
+        doc: 'embedded: a file in the data folder, for a server of one machine. mongodb: a MongoDB replica set or sharded cluster, for several (docs/mongodb.md).',
+      }),
+      url: optionalText({
+        doc: 'Where mongodb is, with name and password, the database (waxwing, when none is named) and the options of the connection. It is never logged.',
+        rule: MONGODB,
+      }),
+    },
   }),
   listen: section({
     doc: 'Where clients connect.',

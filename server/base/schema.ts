@@ -227,13 +227,16 @@ export const bytes = (
 export interface TextRule {
   readonly accepts: string
   readonly test: (text: string) => boolean
+  /** Whether it is nobody's business, so that a problem does not repeat it. */
+  readonly isSecret?: boolean
 }
 
 const textSchema = (rule: TextRule | undefined): v.GenericSchema<unknown, string> =>
   reads((written) => {
     if (typeof written !== 'string') return { reason: `${show(written)} is not text` }
     if (written === '') return { reason: 'the text is empty' }
-    return rule === undefined || rule.test(written) ? { value: written } : { reason: `${show(written)} is not ${rule.accepts}` }
+    if (rule === undefined || rule.test(written)) return { value: written }
+    return { reason: `${rule.isSecret === true ? 'what is written' : show(written)} is not ${rule.accepts}` }
   })
 
 /** A text that is not empty. */

@@ -16,6 +16,7 @@ import { check } from './check.ts'
 import { type ConfigurationOptions, configurationFile, dataOverride, EXIT_USAGE, readConfiguration } from './configuration.ts'
 import { doctor } from './doctor.ts'
 import { type InviteOptions, invite } from './invite.ts'
+import { type MigrateOptions, migrateStore } from './migrate.ts'
 import { type Host, type ServeOptions, serve } from './serve.ts'
 import type { ServerSeam } from './server-seam.ts'
 import { CommandError, type Terminal } from './terminal.ts'
@@ -105,6 +106,11 @@ const program = ({ terminal, host, loadServer }: Surroundings): Command => {
   configured(
     root.command('doctor').description('check DNS, certificate, ports, clock, storage and limits, and say what to do'),
   ).action(async (options: ConfigurationOptions) => doctor(terminal, await loadServer(), options))
+  configured(root.command('migrate').description('copy the embedded store to MongoDB, while the server is stopped'))
+    .requiredOption('--from <store>', 'embedded')
+    .requiredOption('--to <store>', 'mongodb')
+    .option('--url <url>', 'where MongoDB is; without it, store.url of the configuration')
+    .action(async (options: MigrateOptions) => migrateStore(terminal, await loadServer(), options))
   configured(root.command('order').description('print the way of a stanza: all hooks in the order in which they run')).action(
     async (options: ConfigurationOptions) => {
       const server = await loadServer()

@@ -62,12 +62,16 @@ export interface GroupDocument {
   readonly e?: Date
 }
 
-/** `schema`, and where the ids of the log stand. */
+/** `schema`, `migration`, and where the ids of the log stand. */
 export interface MetaDocument {
   readonly _id: string
   readonly version?: number
   readonly oldest?: number
   readonly last?: number
+  /** Of a migration: whether it is done, and what it finished last. */
+  readonly isDone?: boolean
+  readonly section?: string
+  readonly name?: string
 }
 
 /** Everything the driver keeps, with the promise of its writes: a majority has them in its journal. */

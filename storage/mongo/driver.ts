@@ -11,6 +11,7 @@ import { mongoExpiring } from './expiring.ts'
 import { storageErrorOf } from './failure.ts'
 import { makeIndexes } from './indexes.ts'
 import { LastId } from './last-id.ts'
+import { checkMigrated } from './loader.ts'
 import { mongoLog } from './log.ts'
 import { Order } from './order.ts'
 import { checkSchema } from './schema.ts'
@@ -21,6 +22,8 @@ export interface MongoOptions extends ConnectionOptions {
   readonly nowMs: () => number
   /** Is told why the database cannot be used yet, before each pause; without it, the first failure is the last. */
   readonly onWait?: (reason: StorageError, pauseMs: number) => void
+  /** Opens a database that a migration has not finished. */
+  readonly isFilling?: boolean
   readonly clock?: Clock
   /** How long writes are sent again before they are refused. */
   readonly patienceMs?: number
@@ -67,6 +70,7 @@ export class MongoDriver implements Driver {
     const collections = await connect(options)
     try {
       await checkSchema(collections)
+      if (options.isFilling !== true) await checkMigrated(collections)
       await makeIndexes(collections)
       const lastId = await LastId.open(collections, newId())
       const { patienceMs } = options
