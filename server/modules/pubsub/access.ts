@@ -52,11 +52,11 @@ export class Access {
       case 'open':
         return undefined
       case 'presence':
-        return then(this.#seesPresence(ownersOf(profile, node), asker), (sees) =>
+        return then(this.#seesPresence(profile, node, asker), (sees) =>
           sees ? undefined : refusal('not-authorized', 'presence-subscription-required'),
         )
       case 'roster':
-        return then(this.#isInGroup(ownersOf(profile, node), asker, node.config.rosterGroups), (isIn) =>
+        return then(this.#isInGroup(profile, node, asker), (isIn) =>
           isIn ? undefined : refusal('not-authorized', 'not-in-roster-group'),
         )
       case 'authorize':
@@ -75,12 +75,13 @@ export class Access {
     return isOpen && affiliation !== 'outcast' ? undefined : new StanzaError('forbidden')
   }
 
-  #seesPresence(owners: readonly BareJid[], asker: Address): boolean | Promise<boolean> {
-    return this.#some(owners, (owner) => this.#roster.maySeePresence(asker.jid, owner))
+  #seesPresence(profile: HostProfile, node: NodeFacts, asker: Address): boolean | Promise<boolean> {
+    return this.#someOwner(profile, node, (owner) => this.#roster.maySeePresence(asker.jid, owner))
   }
 
-  #isInGroup(owners: readonly BareJid[], asker: Address, allowed: readonly string[]): boolean | Promise<boolean> {
-    return this.#some(owners, (owner) =>
+  #isInGroup(profile: HostProfile, node: NodeFacts, asker: Address): boolean | Promise<boolean> {
+    const allowed = node.config.rosterGroups
+    return this.#someOwner(profile, node, (owner) =>
       then(this.#roster.maySeePresence(asker.jid, owner), (sees) =>
         sees
           ? then(this.#roster.get(owner, asker.bare), (item) => item?.groups?.some((group) => allowed.includes(group)) === true)
@@ -89,13 +90,18 @@ export class Access {
     )
   }
 
-  #some(owners: readonly BareJid[], test: (owner: BareJid) => boolean | Promise<boolean>): boolean | Promise<boolean> {
-    let answer: boolean | Promise<boolean> = false
-    for (const owner of owners) {
-      const address = parseJid(owner)
-      if (address === undefined || !this.#isLocal(address)) continue
-      answer = then(answer, (found) => found || test(owner))
+  /** An account at its own node comes first, and is nearly always the only owner: this is asked for everybody an event goes to. */
+  #someOwner(
+    profile: HostProfile,
+    node: NodeFacts,
+    test: (owner: BareJid) => boolean | Promise<boolean>,
+  ): boolean | Promise<boolean> {
+    const { address } = profile
+    let answer = address.localpart !== '' && this.#isLocal(address) ? test(address.bare) : false
+    for (const [jid, affiliation] of node.affiliations) {
       if (answer === true) return true
+      const owner = affiliation === 'owner' ? parseJid(jid) : undefined
+      if (owner !== undefined && this.#isLocal(owner)) answer = then(answer, (found) => found || test(owner.bare))
     }
     return answer
   }

@@ -2,6 +2,7 @@ import type { IqRequest } from '#server/core/module.ts'
 import type { DiscoInfo } from '#stanzas/disco-info.ts'
 import type { Element } from '#stanzas/element.ts'
 import type { Address, BareJid, Jid } from '#stanzas/jid.ts'
+import type { Stanza } from '#stanzas/stanza.ts'
 import type { Affiliation, NodeConfig } from './node-config.ts'
 
 /** An item as it was published. */
@@ -135,6 +136,10 @@ export interface PubsubApi {
   ): Promise<void>
   /** Sends the last item of a leaf node, with its time (§6.1.7, XEP-0163 §4.3.4), to somebody who may read it; does nothing when there is none, or the node is configured to `never` send it. */
   sendLast(profile: HostProfile, node: NodeFacts, to: Address): void | Promise<void>
+  /** An owner's answer, in a message, to whether somebody may subscribe (§8.6). */
+  answered(profile: HostProfile, asker: Address, answer: Stanza): Promise<void>
+  /** Ends those of an account's subscriptions that it is not entitled to any more (XEP-0163 §7.1). */
+  endUnentitled(profile: HostProfile, account: BareJid): Promise<void>
   /** Removes everything that was kept for an owner; tells nobody. */
   deleteOwner(owner: BareJid): Promise<void>
 

@@ -70,6 +70,8 @@ export const makeEngine = (parts: Parts, router: Router): Engine => {
     retract: (profile, name, ids, { by = profile.address, notify = false } = {}) =>
       publishing.retract(profile, { name, ids, by, notify, isStrict: false }),
     sendLast,
+    answered: (profile, asker, answer) => subscribing.answered(profile, asker, answer),
+    endUnentitled: (profile, account) => subscribing.endUnentitled(profile, account),
     deleteOwner: (owner) => nodes.deleteOwner(owner),
     observe: (node, listener) => listeners.observe(node, listener),
     guard: (node, ask) => listeners.guard(node, ask),

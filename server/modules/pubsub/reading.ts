@@ -108,10 +108,12 @@ export class Reading {
       config.itemExpire !== 'max' && config.itemExpire > 0 && item.publishedAtMs + config.itemExpire * 1000 <= nowMs
     if (last !== undefined) return isOver(last) ? undefined : last
     const place = lastId === undefined ? undefined : contents.places.get(lastId)
-    if (place === undefined) return undefined
+    if (lastId === undefined || place === undefined) return undefined
     return this.#parts.nodes.get(node.facts.owner, itemKey(node.name, place.seq)).then((stored) => {
+      // Another one was published meanwhile, perhaps by the same id, or this one is gone.
+      if (contents.places.get(lastId) !== place || contents.last !== undefined) return this.last(node, contents)
       const item = stored === undefined ? undefined : itemOf(stored)
-      if (item !== undefined && contents.lastId === item.id) contents.last = item
+      contents.last = item
       return item === undefined || isOver(item) ? undefined : item
     })
   }

@@ -13,13 +13,13 @@ import type { Owning } from './owning.ts'
 import type { Parts } from './parts.ts'
 import type { Publishing } from './publishing.ts'
 import type { Reading } from './reading.ts'
-import type { Subscribing, SubscriptionChange } from './subscribing.ts'
+import type { Afterwards, Subscribing, SubscriptionChange } from './subscribing.ts'
 
 /** Longest address that a deleted node may leave behind. */
 const MAX_REDIRECT = 3_071
 
 type Answer = Element | undefined | Promise<Element | undefined>
-type Handler = (profile: HostProfile, asker: Address, request: Element) => Answer
+type Handler = (profile: HostProfile, asker: Address, request: Element, afterwards: Afterwards) => Answer
 
 /** Reads what is asked of a host and answers it (XEP-0060 §5–8). */
 export class Requests {
@@ -50,36 +50,40 @@ export class Requests {
     const ownerGet = (name: string, handle: Handler): [string, Handler] => [`get ${NS_PUBSUB_OWNER} ${name}`, handle]
     const ownerSet = (name: string, handle: Handler): [string, Handler] => [`set ${NS_PUBSUB_OWNER} ${name}`, handle]
     this.#handlers = new Map([
-      get('items', (...asked) => reading.answer(...asked)),
-      get('subscriptions', (...asked) => subscribing.subscriptions(...asked)),
-      get('affiliations', (...asked) => this.#ownAffiliations(...asked)),
-      get('options', (...asked) => subscribing.options(...asked)),
+      get('items', (profile, asker, request) => reading.answer(profile, asker, request)),
+      get('subscriptions', (profile, asker, request) => subscribing.subscriptions(profile, asker, request)),
+      get('affiliations', (profile, asker, request) => this.#ownAffiliations(profile, asker, request)),
+      get('options', (profile, asker, request) => subscribing.options(profile, asker, request)),
       get('default', (profile, _, request) => subscribing.defaultOptions(profile, request)),
-      set('create', (...asked) => this.#create(...asked)),
-      set('publish', (...asked) => this.#publish(...asked)),
-      set('retract', (...asked) => this.#retract(...asked)),
-      set('subscribe', (...asked) => subscribing.subscribe(...asked)),
-      set('unsubscribe', (...asked) => subscribing.unsubscribe(...asked)),
-      set('options', (...asked) => subscribing.setOptions(...asked)),
-      ownerGet('configure', (...asked) => this.#config(...asked)),
+      set('create', (profile, asker, request) => this.#create(profile, asker, request)),
+      set('publish', (profile, asker, request) => this.#publish(profile, asker, request)),
+      set('retract', (profile, asker, request) => this.#retract(profile, asker, request)),
+      set('subscribe', (profile, asker, request, afterwards) => subscribing.subscribe(profile, asker, request, afterwards)),
+      set('unsubscribe', (profile, asker, request) => subscribing.unsubscribe(profile, asker, request)),
+      set('options', (profile, asker, request) => subscribing.setOptions(profile, asker, request)),
+      ownerGet('configure', (profile, asker, request) => this.#config(profile, asker, request)),
       ownerGet('default', (profile, _, request) => defaultConfig(profile, request)),
-      ownerGet('affiliations', (...asked) => this.#affiliations(...asked)),
-      ownerGet('subscriptions', (...asked) => this.#subscriptions(...asked)),
-      ownerSet('configure', (...asked) => this.#configure(...asked)),
-      ownerSet('delete', (...asked) => this.#delete(...asked)),
-      ownerSet('purge', (...asked) => this.#purge(...asked)),
-      ownerSet('affiliations', (...asked) => this.#setAffiliations(...asked)),
-      ownerSet('subscriptions', (...asked) => this.#setSubscriptions(...asked)),
-      ownerSet('collection', (...asked) => this.#associate(...asked)),
+      ownerGet('affiliations', (profile, asker, request) => this.#affiliations(profile, asker, request)),
+      ownerGet('subscriptions', (profile, asker, request) => this.#subscriptions(profile, asker, request)),
+      ownerSet('configure', (profile, asker, request) => this.#configure(profile, asker, request)),
+      ownerSet('delete', (profile, asker, request) => this.#delete(profile, asker, request)),
+      ownerSet('purge', (profile, asker, request) => this.#purge(profile, asker, request)),
+      ownerSet('affiliations', (profile, asker, request) => this.#setAffiliations(profile, asker, request)),
+      ownerSet('subscriptions', (profile, asker, request) => this.#setSubscriptions(profile, asker, request)),
+      ownerSet('collection', (profile, asker, request) => this.#associate(profile, asker, request)),
     ])
   }
 
-  async handle(profile: HostProfile, { stanza, payload, fromAddress }: IqRequest): Promise<Element | undefined> {
+  async handle(profile: HostProfile, { stanza, payload, fromAddress, session }: IqRequest): Promise<Element | undefined> {
     const [first] = payload.getChildren()
     if (first === undefined || first.ns !== payload.ns) throw new StanzaError('bad-request')
     const handle = this.#handlers.get(`${stanza.type} ${payload.ns} ${first.name}`)
     if (handle === undefined) throw new StanzaError('bad-request')
-    return handle(profile, fromAddress, payload)
+    return handle(profile, fromAddress, payload, (task) => {
+      const run = (): void => void task().catch((error: unknown) => this.#parts.onFailure(error))
+      if (session === undefined) run()
+      else session.whenHandled(run)
+    })
   }
 
   /** XEP-0060 §8.1 */

@@ -27,6 +27,9 @@ export interface SubscriptionChange {
   readonly state: 'subscribed' | 'pending' | 'none'
 }
 
+/** Does something once the asker has the answer. */
+export type Afterwards = (task: () => Promise<void>) => void
+
 /** What makes a subscription durable, under the node and under the subscriber. */
 export const subscriptionChanges = (node: string, { address, state, options }: Subscription): readonly Change[] => [
   { key: subscriptionKey(node, address.jid), value: { kind: 'subscription', state, options } },
@@ -61,7 +64,7 @@ export class Subscribing {
   }
 
   /** §6.1 */
-  async subscribe(profile: HostProfile, asker: Address, request: Element): Promise<Element> {
+  async subscribe(profile: HostProfile, asker: Address, request: Element, afterwards: Afterwards): Promise<Element> {
     const asked = request.getChild('subscribe')
     const address = subscriberIn(asked)
     // §6.1.3.1
@@ -82,7 +85,10 @@ export class Subscribing {
       const subscription: Subscription = { address, options, state: mustAsk && before === undefined ? 'pending' : 'subscribed' }
       await this.#save(node, subscription)
       contents.subscriptions.set(address.jid, subscription)
-      if (before === undefined) await this.#begun(profile, node, contents, subscription)
+      if (before === undefined) {
+        this.#tellNew(profile, facts, subscription)
+        if (subscription.state === 'subscribed') afterwards(() => this.#sendLast(profile, node, contents, address))
+      }
       return el(
         NS_PUBSUB,
         'pubsub',
@@ -127,15 +133,12 @@ export class Subscribing {
     this.#without.delete(bare)
   }
 
-  /** Owners are asked or told, and the subscriber is sent what was published last (§6.1.7, §8.6). */
-  async #begun(profile: HostProfile, node: Node, contents: Contents, subscription: Subscription): Promise<void> {
-    if (subscription.state === 'pending') this.#askOwners(profile, node.facts, subscription.address)
-    else {
-      this.#tellOwners(profile, node.facts, subscription.address, 'subscribed')
-      await this.#sendLast(profile, node, contents, subscription.address)
-    }
+  #tellNew(profile: HostProfile, facts: NodeFacts, { address, state }: Subscription): void {
+    if (state === 'pending') this.#askOwners(profile, facts, address)
+    else this.#tellOwners(profile, facts, address, 'subscribed')
   }
 
+  /** §6.1.7 */
   async #sendLast(profile: HostProfile, node: Node, contents: Contents, to: Address): Promise<void> {
     const { config } = node.facts
     if (config.sendLast === 'never' || !config.deliverNotifications) return
@@ -293,6 +296,22 @@ export class Subscribing {
       const address = parseJid(jid)
       if (address === undefined) continue
       await this.#inTurn(profile, name, (node, contents) => this.#end(profile, node, contents, address))
+    }
+  }
+
+  /** Ends those of an account's subscriptions that it is not entitled to any more, and says so (XEP-0163 §7.1, XEP-0060 §12.14). */
+  async endUnentitled(profile: HostProfile, account: BareJid): Promise<void> {
+    const { nodes, access, notifier } = this.#parts
+    for (const { parts } of await nodes.list(profile.address.bare, subscribedOf(account))) {
+      const [name = '', jid = ''] = parts
+      const address = parseJid(jid)
+      if (address === undefined) continue
+      await this.#inTurn(profile, name, async (node, contents) => {
+        const refusal = await access.mayRead(profile, node.facts, address, () => true)
+        if (refusal === undefined || !contents.subscriptions.has(address.jid)) return
+        await this.#end(profile, node, contents, address)
+        notifier.subscription(profile, node.facts, address, address, 'none')
+      })
     }
   }
 
