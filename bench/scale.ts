@@ -11,7 +11,7 @@ export const FULL: Scale = {
   offlineAccounts: 200,
   offlineMessages: 50,
   archived: 1_000_000,
-  archivedByPeers: 50_000,
+  archivedByPeers: 10_000,
   killSeconds: 5,
   window: 4,
 }

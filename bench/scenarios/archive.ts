@@ -3,7 +3,7 @@ import { builtIn } from './work.ts'
 
 const SENDERS = 8
 
-/** A large archive, read in pages of fifty. Peers get a smaller one: filling theirs takes too long, and theirs is not the better for it. */
+/** A large archive, read in pages of fifty. Peers get a smaller one: their pages cost more the more there is, and would take all day. */
 export const archiveRows: readonly Row[] = [
   {
     id: 'archive',
