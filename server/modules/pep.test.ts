@@ -423,6 +423,48 @@ conversation('XEP-0352 §5.1: events wait for an inactive client, in their order
   expect(bodies).toEqual(['Finzi', 'Intro', 'Romeo?'])
 })
 
+conversation('XEP-0163 §7.1: who loses the right to a node is subscribed no more, and is told', { modules }, async (scene) => {
+  const { juliet, romeo } = await couple(scene)
+  await wants(romeo)
+  await does(juliet, publishes(song('Finzi')))
+  await romeo.sends(
+    xml`<iq type="set" id="s1" to="${juliet.bareJid}"><pubsub xmlns="${PUBSUB}"><subscribe node="${TUNE}" jid="${romeo.jid}"/></pubsub></iq>`,
+  )
+  for (const actor of [juliet, romeo]) await actor.ignores()
+  await juliet.sends(xml`<presence type="unsubscribed" to="${romeo.bareJid}"/>`)
+  const events = (await romeo.collects()).flatMap((stanza) => stanza.getChild('event', `${PUBSUB}#event`)?.getChildren() ?? [])
+  expect(events.map(({ name, attrs }) => ({ name, ...attrs }))).toEqual([
+    { name: 'subscription', node: TUNE, jid: romeo.jid, subscription: 'none' },
+  ])
+  // It does not come back with the right.
+  await romeo.sends(xml`<presence type="subscribe" to="${juliet.bareJid}"/>`)
+  await juliet.sends(xml`<presence type="subscribed" to="${romeo.bareJid}"/>`)
+  for (const actor of [juliet, romeo]) await actor.ignores()
+  await does(juliet, publishes(song('Intro')))
+  await romeo.receivesNothing()
+})
+
+conversation('XEP-0060 §8.6: an account says from any device who may subscribe', { modules }, async (scene) => {
+  const juliet = await comes(scene, JULIET)
+  const romeo = await scene.comesOnline(ROMEO)
+  await does(juliet, publishes(song('Finzi'), { more: publishOptions(field('access_model', 'authorize')) }))
+  await romeo.sends(
+    xml`<iq type="set" id="s1" to="${juliet.bareJid}"><pubsub xmlns="${PUBSUB}"><subscribe node="${TUNE}" jid="${romeo.jid}"/></pubsub></iq>`,
+  )
+  await romeo.ignores()
+  const [request] = await juliet.collects()
+  expect(request?.getChild('x', 'jabber:x:data')?.attrs.type).toBe('form')
+  const form = (...fields: readonly string[]) =>
+    xml`<message to="${juliet.bareJid}"><x xmlns="jabber:x:data" type="submit"><field var="FORM_TYPE" type="hidden"><value>${PUBSUB}#subscribe_authorization</value></field>${fields.join('')}</x></message>`
+  await juliet.sends(form(field('node', TUNE), field('subscriber_jid', romeo.jid), field('allow', 'true')))
+  const told = (await romeo.collects()).map((stanza) => stanza.getChild('event', `${PUBSUB}#event`)?.getChildren()[0])
+  expect(told.map((element) => element?.attrs.subscription ?? element?.attrs.node)).toEqual(['subscribed', TUNE])
+  await juliet.receivesNothing()
+  // Somebody else's form is a message like any other.
+  await romeo.sends(form(field('node', TUNE), field('subscriber_jid', romeo.jid), field('allow', 'true')))
+  expect((await juliet.collects()).map(({ name, attrs }) => `${name} ${attrs.from}`)).toEqual([`message ${romeo.jid}`])
+})
+
 // ---- XEP-0222, XEP-0223
 
 conversation(

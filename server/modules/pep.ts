@@ -1,10 +1,13 @@
 import { bytes, integer } from '#server/base/schema.ts'
-import { observe, type Passage } from '#server/core/hooks.ts'
+import { guard, observe, type Passage } from '#server/core/hooks.ts'
 import { defineModule, type IqRequest, onGet, onSet } from '#server/core/module.ts'
 import type { Session } from '#server/core/session.ts'
+import { formTypeOf, readForm } from '#stanzas/data-form.ts'
 import type { Element } from '#stanzas/element.ts'
-import type { Address } from '#stanzas/jid.ts'
-import { NS_PUBSUB, NS_PUBSUB_OWNER } from '#stanzas/namespaces.ts'
+import { type Address, addressOf } from '#stanzas/jid.ts'
+import { NS_DATA_FORMS, NS_PUBSUB, NS_PUBSUB_OWNER } from '#stanzas/namespaces.ts'
+import type { Stanza } from '#stanzas/stanza.ts'
+import { escapeAttribute } from '#stanzas/wire.ts'
 import { blocking } from './blocking.ts'
 import { clientCaps, type FeatureSet } from './client-caps.ts'
 import { disco } from './disco.ts'
@@ -15,6 +18,7 @@ import { AccountProfile, rulesWith } from './pep/profile.ts'
 import { type HostProfile, pubsub } from './pubsub.ts'
 import { roster } from './roster.ts'
 
+const SUBSCRIBE_AUTHORIZATION = `${NS_PUBSUB}#subscribe_authorization`
 const IDENTITY = { category: 'pubsub', type: 'pep' }
 
 /** XEP-0163 §5, §6.1, and what else of XEP-0060 accounts can do. */
@@ -114,8 +118,8 @@ export const pep = defineModule({
       served.features = features
       if (wanted.length > 0) unlessItFails(lastItems.ofAll(session, new Set(wanted)))
     }
-    const unlessItFails = (sent: Promise<void>): void => {
-      sent.catch((error: unknown) => log.warn('last-items-not-sent', { error }))
+    const unlessItFails = (done: Promise<void>): void => {
+      done.catch((error: unknown) => log.warn('subscribers-not-served', { error }))
     }
 
     const leave = (session: Session): void => {
@@ -145,7 +149,18 @@ export const pep = defineModule({
       })
     }
 
+    /** XEP-0060 §8.6: requests to subscribe come from the account itself, so that is where they are answered. */
+    const answer = ({ stanza, from, to }: Passage): undefined | Promise<'drop'> => {
+      if (to.resourcepart !== '' || from.bare !== to.bare || !isAnswer(stanza)) return undefined
+      return needs.pubsub.answered(profileOf(to), from, stanza).then(() => 'drop')
+    }
+
     needs.clientCaps.onKnown(serve)
+    // §7.1
+    needs.roster.onChanged((account, contact) => {
+      const owner = addressOf(escapeAttribute(account))
+      if (owner !== undefined) unlessItFails(needs.pubsub.endUnentitled(profileOf(owner), contact))
+    })
     const api: PepApi = { profileOf }
 
     return {
@@ -165,7 +180,14 @@ export const pep = defineModule({
         observe('session-ended', ({ session }) => guests.leave(session)),
         observe('sent', directed, { kind: 'presence' }),
         observe('inbound', granted, { kind: 'presence' }),
+        guard('inbound', answer, { kind: 'message', namespace: NS_DATA_FORMS }),
       ],
     }
   },
 })
+
+const isAnswer = (stanza: Stanza): boolean => {
+  const element = stanza.get(NS_DATA_FORMS, 'x')
+  const form = element === undefined ? undefined : readForm(element)
+  return form !== undefined && form.type !== 'form' && formTypeOf(form) === SUBSCRIBE_AUTHORIZATION
+}
