@@ -94,7 +94,7 @@ conversation('XEP-0163 §6.1: an account says that it has nodes, and what can be
   for (const must of [
     ...['access-presence', 'access-open', 'access-roster', 'access-whitelist', 'auto-create', 'auto-subscribe'],
     ...['filtered-notifications', 'create-nodes', 'delete-nodes', 'publish', 'subscribe', 'retrieve-items', 'persistent-items'],
-    ...['config-node', 'create-and-configure', 'publish-options', 'last-published'],
+    ...['config-node', 'create-and-configure', 'publish-options', 'last-published', 'pubsub-on-a-jid'],
   ])
     expect(features).toContain(`${PUBSUB}#${must}`)
   expect(domain?.getChildren('feature').map(({ attrs }) => attrs.var)).toContain(`${PUBSUB}#publish-options`)
@@ -518,6 +518,33 @@ conversation(
     await juliet.receives(refused('conflict', 'cancel', 409, 'precondition-not-met', 'p1', juliet.bareJid, juliet.jid))
     await juliet.sends(asksItems(juliet.bareJid))
     await juliet.receives(items(juliet.bareJid, juliet.jid, song('Finzi')))
+  },
+)
+
+conversation(
+  'DESIGN P5: nodes, items and their size have limits, and nothing is stored of what is over them',
+  { modules, config: { modules: { pep: { maxNodes: 2, maxItems: 2, maxPayload: '1 KiB' } } } },
+  async (scene) => {
+    const juliet = await comes(scene, JULIET)
+    const more = publishOptions(field('max_items', 'max'))
+    await does(juliet, publishes(song('Finzi'), { id: '0', more }))
+    await juliet.sends(publishes(song('x'.repeat(1024)), { id: 'large' }))
+    await juliet.receives(refused('not-acceptable', 'modify', 406, 'payload-too-big', 'p1', juliet.bareJid, juliet.jid))
+    await does(juliet, publishes('<x xmlns="urn:x"/>', { node: 'urn:x' }))
+    await juliet.sends(publishes('<y xmlns="urn:y"/>', { node: 'urn:y' }))
+    const [refusedNode] = await juliet.collects()
+    expect(
+      refusedNode
+        ?.getChild('error')
+        ?.getChildren()
+        .map(({ name }) => name),
+    ).toEqual(['conflict', 'max-nodes-exceeded'])
+    for (const id of ['1', '2']) await does(juliet, publishes(song(id), { id }))
+    await juliet.sends(asksItems(juliet.bareJid))
+    const kept = (await juliet.next()).getChild('pubsub', PUBSUB)?.getChild('items')?.getChildren('item')
+    expect(kept?.map(({ attrs }) => attrs.id).sort()).toEqual(['1', '2'])
+    await juliet.sends(asksItems(juliet.bareJid, 'urn:y'))
+    await juliet.receives(refusal('item-not-found', { id: 'g1', from: juliet.bareJid, to: juliet.jid }))
   },
 )
 

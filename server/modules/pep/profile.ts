@@ -17,7 +17,7 @@ const defaultsWith = (limits: HostLimits): NodeConfig => ({
   // What is published takes the place of what was: a mood, a tune.
   maxItems: 1,
   itemExpire: 'max',
-  whenFull: 'discard-oldest',
+  whenFull: 'retract-oldest',
   maxPayloadBytes: limits.payloadBytes,
   deliverNotifications: true,
   deliverPayloads: true,
