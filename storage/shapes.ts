@@ -155,7 +155,7 @@ export interface Log {
   countPending(owner: BareJid): Promise<number>
   get(owner: BareJid, id: LogId): Promise<LogEntry | undefined>
   range(owner: BareJid, query: LogQuery): Promise<readonly LogEntry[]>
-  /** How many entries the filter lets through; costs a step for each entry of the owner between `after` and `before`. */
+  /** How many entries the filter lets through; costs a step for each entry of the owner (of the peer, if one is named) between `after` and `before`. */
   count(owner: BareJid, filter: LogFilter): Promise<number>
   /**
    * The owner's conversations by their newest text (entries with `isText` that are not transient), the newest first, from those whose newest is below `before`.

@@ -26,6 +26,9 @@ export interface Page {
   readonly next?: number | undefined
 }
 
+/** How many there are up to somewhere, and where to go on counting if that is not the end. */
+export type Count = readonly [count: number, next: number | undefined]
+
 /** What has to be indexed before the question can be answered. */
 export type Missing = 'peers' | 'words'
 
@@ -95,12 +98,17 @@ export class LogReader {
     const window = windowOf(query, peer)
     const order: Order = { limit: query.limit, isBackwards: query.backwards === true }
     if (peer === undefined) return this.#page(this.choose(owner, window, order, this.#pace.entriesPerLook))
+    const found = this.#chooseOfPeer(owner, peer, window, order)
+    return found === 'peers' ? found : this.#page(found)
+  }
+
+  #chooseOfPeer(owner: number, peer: number, window: Window, order: Order): Choices | 'peers' {
     const near = this.choose(owner, window, order, this.#pace.unsortedEntries)
-    if (near.next === undefined) return this.#page(near)
+    if (near.next === undefined) return near
     const indexedTo = this.#peers.progress.of(owner)
     if (this.#hasMore(owner, indexedTo, this.#pace.unsortedEntries)) return 'peers'
     const visit = (visitor: (id: number) => boolean): void => this.#peers.visit(owner, peer, window, order.isBackwards, visitor)
-    return this.#page(this.#chooseBy(visit, owner, window, order, indexedTo))
+    return this.#chooseBy(visit, owner, window, order, indexedTo)
   }
 
   search(owner: number, beginnings: readonly string[], query: LogQuery, peer: number | undefined): Page | Missing {
@@ -118,9 +126,14 @@ export class LogReader {
   }
 
   /** How many there are, and where to go on counting. */
-  count(owner: number, filter: LogFilter, peer: number | undefined): readonly [count: number, next: number | undefined] {
+  count(owner: number, filter: LogFilter, peer: number | undefined): Count | Missing {
+    const window = windowOf(filter, peer)
+    if (peer !== undefined) {
+      const found = this.#chooseOfPeer(owner, peer, window, { limit: Number.POSITIVE_INFINITY, isBackwards: false })
+      return found === 'peers' ? found : [found.entries.length, found.next]
+    }
     let count = 0
-    const next = this.#visit(owner, windowOf(filter, peer), false, this.#pace.entriesPerLook, () => {
+    const next = this.#visit(owner, window, false, this.#pace.entriesPerLook, () => {
       count += 1
       return true
     })

@@ -5,7 +5,7 @@ import { checkTextKey } from '../text-key.ts'
 import { beginningsOf } from '../words.ts'
 import type { Channel } from './channel.ts'
 import type { LogChanges } from './log-changes.ts'
-import type { ConversationPage, LogReader, Missing, Page } from './log-reader.ts'
+import type { ConversationPage, Count, LogReader, Missing, Page } from './log-reader.ts'
 import type { LogRemover } from './log-remover.ts'
 import type { LogStore } from './log-store.ts'
 import type { Names } from './names.ts'
@@ -16,7 +16,7 @@ export interface LogCalls {
   'log-get'(owner: string, id: number): Page | undefined
   'log-range'(owner: string, query: LogQuery): Page | Missing | undefined
   'log-search'(owner: string, beginnings: readonly string[], query: LogQuery): Page | Missing | undefined
-  'log-count'(owner: string, filter: LogFilter): readonly [count: number, next: number | undefined]
+  'log-count'(owner: string, filter: LogFilter): Count | Missing
   'log-conversations'(owner: string, before: number, limit: number): ConversationPage | Missing | undefined
   'log-pending'(owner: string, after: number, limit: number): Page | undefined
   'log-count-pending'(owner: string): number
@@ -113,7 +113,7 @@ export const sqliteLog = (channel: Channel): Log => {
       checkTextKey(owner)
       let sum = 0
       for (let after = filter.after ?? 0; ; ) {
-        const [count, next] = await channel.read('log-count', owner, { ...filter, after })
+        const [count, next] = await ask(owner, () => channel.read('log-count', owner, { ...filter, after }))
         sum += count
         if (next === undefined) return sum
         after = next
