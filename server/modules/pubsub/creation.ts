@@ -17,15 +17,24 @@ export const isNodeName = (name: string): boolean => isStorableName(name, MAX_NA
 /** Whether an item can have this id. */
 export const isItemId = (id: string): boolean => isStorableName(id, MAX_NAME_BYTES)
 
-/** A node that is yet to be written (XEP-0060 §8.1); refuses what the host does not allow. */
-export const newNode = async (
+/** What a new node is to be called and like, and who wants it. */
+export interface NodeWish {
+  readonly name: string
+  readonly wishes: Partial<NodeConfig>
+  readonly by: Address
+  readonly nowMs: number
+}
+
+/**
+ * Hands a node that is yet to be written to the task that makes it (XEP-0060 §8.1); refuses what the host does not allow. Until the task is done the node
+ * counts as if it were there, so that no more are made at once than there may be.
+ */
+export const makingNode = async <T>(
   profile: HostProfile,
   host: Host,
-  name: string,
-  wishes: Partial<NodeConfig>,
-  by: Address,
-  nowMs: number,
-): Promise<NodeFacts> => {
+  { name, wishes, by, nowMs }: NodeWish,
+  make: (facts: NodeFacts) => Promise<T>,
+): Promise<T> => {
   // §8.1.1: the order in which the section names its errors.
   if (affiliationOf(profile, undefined, by.bare) !== 'owner' && !(await profile.mayCreate(by))) throw new StanzaError('forbidden')
   if (!isNodeName(name)) throw new StanzaError('not-acceptable', { text: `a node name has 1 to ${MAX_NAME_BYTES} bytes` })
@@ -33,17 +42,21 @@ export const newNode = async (
   if (host.nodes.size + host.making >= profile.limits.nodes) throw refusal('conflict', 'max-nodes-exceeded')
   const config: NodeConfig = { ...profile.defaultsFor(name), ...wishes }
   checkConfig(config, profile.limits)
-  const isHost = by.bare === profile.address.bare
-  const facts: NodeFacts = {
-    owner: profile.address.bare,
-    name,
-    config,
-    affiliations: isHost ? new Map() : new Map([[by.bare, 'owner']]),
-    creator: by.bare,
-    createdAtMs: nowMs,
-  }
   for (const collection of config.collections) checkAssociation(profile, host, name, collection, by)
-  return facts
+  const isHost = by.bare === profile.address.bare
+  host.making++
+  try {
+    return await make({
+      owner: profile.address.bare,
+      name,
+      config,
+      affiliations: isHost ? new Map() : new Map([[by.bare, 'owner']]),
+      creator: by.bare,
+      createdAtMs: nowMs,
+    })
+  } finally {
+    host.making--
+  }
 }
 
 /** Whether somebody may put a node into a collection (XEP-0248 §7.2). */

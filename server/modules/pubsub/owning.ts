@@ -8,7 +8,7 @@ import { affiliationOf, requireOwner } from './access.ts'
 import type { HostProfile, NodeFacts } from './api.ts'
 import { checkConfig, configForm } from './config-form.ts'
 import { type Contents, isOver } from './contents.ts'
-import { checkAssociation, newNode } from './creation.ts'
+import { checkAssociation, makingNode } from './creation.ts'
 import { refusal } from './errors.ts'
 import type { Host, Node } from './host.ts'
 import type { Affiliation, NodeConfig } from './node-config.ts'
@@ -38,20 +38,16 @@ export class Owning {
   create(profile: HostProfile, wanted: string | undefined, config: Partial<NodeConfig>, by: Address): Promise<NodeFacts> {
     const { nodes, listeners } = this.#parts
     const name = wanted ?? newId()
-    return nodes.inTurn(profile.address.bare, name, async (host) => {
-      const facts = await newNode(profile, host, name, config, by, nodes.clock.nowMs())
-      host.making++
-      try {
+    return nodes.inTurn(profile.address.bare, name, (host) =>
+      makingNode(profile, host, { name, wishes: config, by, nowMs: nodes.clock.nowMs() }, async (facts) => {
         await nodes.write(host, [storedNode(facts)])
-      } finally {
-        host.making--
-      }
-      const node = nodes.keep(host, facts)
-      nodes.begin(node)
-      listeners.tell({ kind: 'created', profile, node: facts, by })
-      await this.#parts.notifier.created(profile, node)
-      return facts
-    })
+        const node = nodes.keep(host, facts)
+        nodes.begin(node)
+        listeners.tell({ kind: 'created', profile, node: facts, by })
+        await this.#parts.notifier.created(profile, node)
+        return facts
+      }),
+    )
   }
 
   /** §8.2 */

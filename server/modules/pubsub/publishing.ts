@@ -9,7 +9,7 @@ import { affiliationOf, requireOwner } from './access.ts'
 import type { Draft, HostProfile, Item, NodeFacts } from './api.ts'
 import { meets } from './config-form.ts'
 import type { Contents, Place } from './contents.ts'
-import { isItemId, newNode } from './creation.ts'
+import { isItemId, makingNode } from './creation.ts'
 import { refusal, unsupported } from './errors.ts'
 import type { Host, Node } from './host.ts'
 import type { NodeConfig } from './node-config.ts'
@@ -62,11 +62,14 @@ export class Publishing {
       const node = host.nodes.get(name)
       // §7.1.3.3
       if (node === undefined && !creates) throw new StanzaError('item-not-found')
-      if (node !== undefined) await this.#checkRights(profile, node, by, wanted)
       const nowMs = this.#parts.nodes.clock.nowMs()
-      const facts = node?.facts ?? (await newNode(profile, host, name, wanted ?? {}, by, nowMs))
-      const prepared = await this.#prepare(profile, node, facts, request, nowMs)
-      return node === undefined ? this.#intoNew(profile, host, facts, prepared, by) : this.#into(profile, node, prepared, by)
+      if (node === undefined)
+        return makingNode(profile, host, { name, wishes: wanted ?? {}, by, nowMs }, async (facts) => {
+          const prepared = await this.#prepare(profile, undefined, facts, request, nowMs)
+          return this.#intoNew(profile, host, facts, prepared, by)
+        })
+      await this.#checkRights(profile, node, by, wanted)
+      return this.#into(profile, node, await this.#prepare(profile, node, node.facts, request, nowMs), by)
     })
   }
 
@@ -112,12 +115,7 @@ export class Publishing {
   ): Promise<readonly Item[]> {
     const { nodes, listeners, notifier } = this.#parts
     const places = prepared.map((_, nth): Place => ({ seq: nth + 1, atMs: facts.createdAtMs }))
-    host.making++
-    try {
-      await nodes.write(host, [storedNode(facts), ...(facts.config.persistItems ? additions(facts.name, prepared, places) : [])])
-    } finally {
-      host.making--
-    }
+    await nodes.write(host, [storedNode(facts), ...(facts.config.persistItems ? additions(facts.name, prepared, places) : [])])
     const node = nodes.keep(host, facts)
     listeners.tell({ kind: 'created', profile, node: facts, by })
     await notifier.created(profile, node)

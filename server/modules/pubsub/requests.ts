@@ -93,8 +93,8 @@ export class Requests {
     // §8.1.3: it follows, and does not name the node again.
     if (configure !== undefined && (configure.attrs.node !== undefined || request.getChildren()[0]?.name !== 'create'))
       throw new StanzaError('bad-request')
-    const config = configure === undefined || configure.children.length === 0 ? {} : configIn(configure, NODE_CONFIG)
-    const made = await this.#owning.create(profile, name === '' ? undefined : name, config ?? {}, asker)
+    const config = configure === undefined || configure.children.length === 0 ? {} : wishesIn(configure)
+    const made = await this.#owning.create(profile, name === '' ? undefined : name, config, asker)
     return el(NS_PUBSUB, 'pubsub', {}, el(NS_PUBSUB, 'create', { node: made.name }))
   }
 
@@ -108,7 +108,7 @@ export class Requests {
       name,
       drafts,
       by: asker,
-      wanted: options === undefined ? undefined : configIn(options, PUBLISH_OPTIONS),
+      wanted: options === undefined ? undefined : readConfig(formIn(options), PUBLISH_OPTIONS),
       creates: profile.autoCreates,
     })
     const listed = published.map(({ id }) => el(NS_PUBSUB, 'item', { id }))
@@ -270,10 +270,10 @@ const readDraft = (item: Element): Draft => {
   return { id: id === '' ? undefined : id, payload }
 }
 
-/** The configuration in a form; `undefined` when it was cancelled. */
-const configIn = (parent: Element | undefined, formType: string): Partial<NodeConfig> | undefined => {
-  const form = formIn(parent)
-  return form.type === 'cancel' ? undefined : readConfig(form, formType)
+/** What a creator wishes; a form that is cancelled wishes nothing. */
+const wishesIn = (configure: Element): Partial<NodeConfig> => {
+  const form = formIn(configure)
+  return form.type === 'cancel' ? {} : readConfig(form, NODE_CONFIG)
 }
 
 const formIn = (parent: Element | undefined): DataForm => {
