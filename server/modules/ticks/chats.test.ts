@@ -123,6 +123,21 @@ conversation('ticks §7.1: who answers has read what was before, and nothing tha
   expect(await unreadOf(juliet)).toEqual([[ROMEO, '1']])
 })
 
+conversation('ticks §5.4: many unread messages are counted as exactly as few', options, async (scene) => {
+  const { juliet, romeo } = await company(scene)
+  const many = (from: number, to: number) =>
+    romeo.sends(Array.from({ length: to - from }, (_, n) => says(JULIET, `m${from + n}`)).join(''))
+  await many(0, 99)
+  expect(await unreadOf(juliet)).toEqual([[ROMEO, '99']])
+  await many(99, 100)
+  expect(await unreadOf(juliet)).toEqual([[ROMEO, '100']])
+  await juliet.sends(says(ROMEO, 'answer'))
+  await many(100, 250)
+  expect(await unreadOf(juliet)).toEqual([[ROMEO, '150']])
+  await juliet.sends(displayed(ROMEO, 'm120'))
+  expect(await unreadOf(juliet)).toEqual([[ROMEO, '129']])
+})
+
 conversation('ticks §7.1: in the conversation with oneself nothing is unread', options, async (scene) => {
   const { juliet } = await company(scene)
   await juliet.sends(says(JULIET, 'note'))

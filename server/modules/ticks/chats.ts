@@ -20,15 +20,13 @@ export interface Sums {
   readonly unread: number
 }
 
-/** How many conversations the sums are over: 0.1 s of reading, where none of them is read. */
+/** How many conversations the sums are over: where none of them is read, a second or two. */
 const MAX_SUMMED = 1_000
 const SLICE = 100
+/** With fewer unread messages they are counted by reading them, which also shows whether one was answered. */
+const MANY = 100
 
-interface Reading {
-  readonly unread: number
-  readonly read: LogId
-  readonly theirs: LogId
-}
+type Reading = Pick<Chat, 'unread' | 'read'>
 
 /** The conversations of accounts, newest first, and what is unread in them. */
 export class Chats {
@@ -42,15 +40,8 @@ export class Chats {
 
   /** The conversations whose newest message is older than `before`. */
   async page(account: BareJid, page: { readonly before?: LogId; readonly limit: number }): Promise<readonly Chat[]> {
-    const chats = await Promise.all(
-      (await this.#entries.conversations(account, page)).map(async (conversation) => {
-        const [last, reading] = await Promise.all([
-          this.#entries.get(account, conversation.last),
-          this.#reading(account, conversation),
-        ])
-        return last === undefined ? undefined : { peer: conversation.peer, last, ...reading }
-      }),
-    )
+    const conversations = await this.#entries.conversations(account, page)
+    const chats = await Promise.all(conversations.map((conversation) => this.#chat(account, conversation)))
     return chats.filter((chat) => chat !== undefined)
   }
 
@@ -59,10 +50,10 @@ export class Chats {
     const sums = { chats: 0, unreadChats: 0, unread: 0 }
     for (let before = Number.POSITIVE_INFINITY; ; ) {
       const slice = await this.#entries.conversations(account, { before, limit: SLICE })
-      for (const { unread } of await Promise.all(slice.map((conversation) => this.#reading(account, conversation)))) {
+      for (const chat of await Promise.all(slice.map((conversation) => this.#chat(account, conversation)))) {
         sums.chats++
-        sums.unread += unread
-        if (unread > 0) sums.unreadChats++
+        sums.unread += chat?.unread ?? 0
+        if (chat !== undefined && chat.unread > 0) sums.unreadChats++
       }
       const last = slice.at(-1)
       if (last === undefined || slice.length < SLICE || sums.chats >= MAX_SUMMED) return sums
@@ -70,16 +61,25 @@ export class Chats {
     }
   }
 
-  async #reading(account: BareJid, { peer, last }: LogConversation): Promise<Reading> {
-    if (peer === account) return { unread: 0, read: last, theirs: last }
-    const progress = await this.#watermarks.of(account, peer)
-    const [marked, theirs] = [placeOf(progress.read), placeOf(progress.theirs)]
-    if (last <= marked) return { unread: 0, read: marked, theirs }
-    const text = { peer, isText: true, isTransient: false }
-    const answers = await this.#entries.range(account, { ...text, direction: 'out', after: marked, backwards: true, limit: 1 })
+  async #chat(account: BareJid, { peer, last: lastId }: LogConversation): Promise<Chat | undefined> {
+    const [last, progress] = await Promise.all([this.#entries.get(account, lastId), this.#watermarks.of(account, peer)])
+    if (last === undefined) return undefined
+    if (peer === account) return { peer, last, unread: 0, read: lastId, theirs: lastId }
+    const theirs = placeOf(progress.theirs)
+    return { peer, last, theirs, ...(await this.#reading(account, last, placeOf(progress.read))) }
+  }
+
+  async #reading(account: BareJid, last: LogEntry, marked: LogId): Promise<Reading> {
+    if (last.id <= marked) return { unread: 0, read: marked }
     // docs/protocol/ticks.md §7.1: who answers has read what was before.
+    if (last.direction === 'out') return { unread: 0, read: last.id }
+    const text = { peer: last.peer, isText: true, isTransient: false, after: marked }
+    const newest = await this.#entries.range(account, { ...text, backwards: true, limit: MANY })
+    const answer = newest.findIndex(({ direction }) => direction === 'out')
+    if (answer >= 0) return { unread: answer, read: newest[answer]?.id ?? marked }
+    if (newest.length < MANY) return { unread: newest.length, read: marked }
+    const answers = await this.#entries.range(account, { ...text, direction: 'out', backwards: true, limit: 1 })
     const read = answers[0]?.id ?? marked
-    if (last <= read) return { unread: 0, read, theirs }
-    return { unread: await this.#entries.count(account, { ...text, direction: 'in', after: read }), read, theirs }
+    return { unread: await this.#entries.count(account, { ...text, direction: 'in', after: read }), read }
   }
 }
