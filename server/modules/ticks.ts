@@ -39,7 +39,7 @@ export interface TicksApi {
   moveWatermark(account: BareJid, peer: BareJid, stanzaId: string): Promise<boolean>
   /** The account's conversations, newest first, from those whose newest message is older than `before`. */
   chats(account: BareJid, page: { readonly before?: number; readonly limit: number }): Promise<readonly Chat[]>
-  /** What the newest thousand of them have together. */
+  /** What the newest thousand of them have together, or fewer where very many are unread. */
   sums(account: BareJid): Promise<Sums>
   /** What became of messages that the account has sent. */
   ticks(account: BareJid, sent: readonly LogEntry[]): Promise<readonly Tick[]>
