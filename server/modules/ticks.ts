@@ -162,7 +162,7 @@ export const ticks = defineModule({
 
     const answerChats = async ({ payload, to: account }: IqRequest): Promise<Element> => {
       const { before, max } = readChatsPage(payload)
-      if (max === 0) return el(NS_TICKS, 'chats', {}, setElement([], (await chats.sums(account)).chats))
+      if (max === 0) return el(NS_TICKS, 'chats', {}, setElement([], await chats.count(account)))
       const page = await chats.page(account, { ...(before && { before }), limit: max })
       const own = page.map(({ last }) => last).filter((entry) => isOwnText(entry, account))
       const tickOf = new Map((await states.of(account, own)).map((tick) => [tick.id, tick]))

@@ -23,6 +23,7 @@ export interface Sums {
 /** How many conversations the sums are over, read or not, and how many that are unread: these cost a millisecond or more each. */
 const MAX_SUMMED = 1_000
 const MAX_SUMMED_UNREAD = 200
+const MAX_COUNTED = 10_000
 const SLICE = 100
 /** With fewer unread messages they are counted by reading them, which also shows whether one was answered. */
 const MANY = 100
@@ -44,6 +45,11 @@ export class Chats {
     const conversations = await this.#entries.conversations(account, page)
     const chats = await Promise.all(conversations.map((conversation) => this.#chat(account, conversation)))
     return chats.filter((chat) => chat !== undefined)
+  }
+
+  /** How many conversations there are, ten thousand at most. */
+  async count(account: BareJid): Promise<number> {
+    return (await this.#entries.conversations(account, { limit: MAX_COUNTED })).length
   }
 
   /** What the newest conversations have together. */
