@@ -9,6 +9,7 @@ import type { Commit } from '../driver.ts'
 import { StorageError } from '../storage-error.ts'
 import { databasePath } from './database.ts'
 import { SqliteDriver } from './driver.ts'
+import { USUAL_PACE } from './pace.ts'
 
 let folder: string
 const drivers: SqliteDriver[] = []
@@ -28,7 +29,7 @@ afterEach(async () => {
 
 test('indexing in slices hides nothing while appends and marks go on', async () => {
   const { log } = await open({
-    pace: { ...SMALL_PACE, entriesPerPass: 2000, marksPerPass: 500, ownersPerSlice: 50, entriesPerSlice: 500, marksPerSlice: 50 },
+    pace: { ...USUAL_PACE, entriesPerPass: 2000, marksPerPass: 500, ownersPerSlice: 50, entriesPerSlice: 500, marksPerSlice: 50 },
   })
   const owners = Array.from({ length: 1500 }, (_, index) => jid(`a${index}@verona.example`))
   const waits: Promise<void>[] = []

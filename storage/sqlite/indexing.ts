@@ -123,13 +123,9 @@ export class Indexing {
 
   #indexOwner(tail: Tail, owner: number): number {
     const found = tail.entriesOf(owner)
-    const entries: Posting[] = []
-    for (const at of found) {
-      const entry = tail.postingAt(at)
-      entries.push(entry)
-      if (tail.isPending(at)) this.#addPending.run(owner, entry.id)
-    }
-    this.#index.add(owner, entries)
-    return entries.length
+    if (found.length === 0) return 0
+    for (const at of found) if (tail.isPending(at)) this.#addPending.run(owner, tail.ids[at])
+    this.#index.add(owner, tail.pack(found))
+    return found.length
   }
 }

@@ -3,7 +3,7 @@ import type { LogReader } from './log-reader.ts'
 import type { LogStore } from './log-store.ts'
 import { isTextOfArchive, type PeerIndex } from './peer-index.ts'
 import { ENTRIES_PER_ROW, type PlaceIndex } from './place-index.ts'
-import { EVERYTHING, idsIn, type Posting, packPostings } from './postings.ts'
+import { EVERYTHING, idsIn, POSTING_BYTES, type Posting } from './postings.ts'
 import type { Records } from './records.ts'
 import type { WordIndex } from './word-index.ts'
 
@@ -104,16 +104,14 @@ export class LogRemover {
     this.#deleteOwnersPending.run(owner)
     this.#peers.deleteOwner(owner)
     this.#peers.progress.forget(owner)
-    const entries: Posting[] = []
     for (const tail of state.pass === undefined ? [state.active] : [state.pass.frozen, state.active]) {
-      for (const at of tail.entriesOf(owner)) {
-        entries.push(tail.postingAt(at))
-        tail.remove(at)
+      const found = tail.entriesOf(owner)
+      const packed = tail.pack(found)
+      for (const at of found) tail.remove(at)
+      for (let from = 0; from < packed.length; from += ENTRIES_PER_ROW * POSTING_BYTES) {
+        this.#discard.run(owner, packed.subarray(from, from + ENTRIES_PER_ROW * POSTING_BYTES))
+        state.hasGarbage = true
       }
-    }
-    for (let from = 0; from < entries.length; from += ENTRIES_PER_ROW) {
-      this.#discard.run(owner, packPostings(entries.slice(from, from + ENTRIES_PER_ROW)))
-      state.hasGarbage = true
     }
   }
 

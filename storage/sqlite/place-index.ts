@@ -3,10 +3,10 @@ import {
   isInside,
   POSTING_BYTES,
   type Posting,
-  packPostings,
   positionOf,
   postingAt,
   rewritePosting,
+  timeAt,
   type Visitor,
   visitPosting,
   type Window,
@@ -14,6 +14,7 @@ import {
 
 /** What still lies in one piece on a page of 4 KiB beside three others (a cell above a quarter of it spills over). */
 export const ENTRIES_PER_ROW = 33
+const ROW_BYTES = ENTRIES_PER_ROW * POSTING_BYTES
 
 interface Row {
   readonly first: number
@@ -71,22 +72,22 @@ export class PlaceIndex {
     this.#deleteOwner = db.prepare('DELETE FROM places WHERE owner = ?')
   }
 
-  /** Adds an owner's entries, all newer than what it has. */
-  add(owner: number, entries: readonly Posting[]): void {
-    const last = entries.length === 0 ? undefined : this.#last.get(owner)
+  /** Adds an owner's packed entries, all newer than what it has. */
+  add(owner: number, packed: Buffer): void {
+    const last = this.#last.get(owner)
     let highMs = last?.highMs ?? Number.NEGATIVE_INFINITY
     let skewMs = last?.skewMs ?? 0
-    let room = last === undefined ? 0 : ENTRIES_PER_ROW - last.bytes / POSTING_BYTES
-    for (let from = 0; from < entries.length; ) {
+    let room = last === undefined ? 0 : ROW_BYTES - last.bytes
+    for (let from = 0; from < packed.length; ) {
       const isExtending = from === 0 && room > 0
-      const part = entries.slice(from, from + (isExtending ? room : ENTRIES_PER_ROW))
-      for (const { atMs } of part) {
+      const part = packed.subarray(from, from + (isExtending ? room : ROW_BYTES))
+      for (let at = 0; at < part.length; at += POSTING_BYTES) {
+        const atMs = timeAt(part, at)
         if (atMs > highMs) highMs = atMs
         else if (highMs - atMs > skewMs) skewMs = highMs - atMs
       }
-      const packed = packPostings(part)
-      if (isExtending && last !== undefined) this.#extend.run(packed, highMs, skewMs, owner, last.first)
-      else this.#insert.run(owner, part[0]?.id, highMs, skewMs, packed)
+      if (isExtending && last !== undefined) this.#extend.run(part, highMs, skewMs, owner, last.first)
+      else this.#insert.run(owner, part.readDoubleLE(0), highMs, skewMs, part)
       from += part.length
       room = 0
     }

@@ -74,19 +74,29 @@ const TAKEN = 16
 const PEER = 24
 const FLAGS = 28
 
-export const packPostings = (postings: readonly Posting[]): Buffer => {
-  const packed = Buffer.allocUnsafe(postings.length * POSTING_BYTES)
-  let at = 0
-  for (const { id, atMs, takenAtMs, peer, flags } of postings) {
-    packed.writeDoubleLE(id, at)
-    packed.writeDoubleLE(atMs, at + AT)
-    packed.writeDoubleLE(takenAtMs, at + TAKEN)
-    packed.writeUInt32LE(peer, at + PEER)
-    packed.writeUInt8(flags, at + FLAGS)
-    at += POSTING_BYTES
+/** Memory for so many packed entries, and what writes one into it; the fastest way that there is. */
+export const packer = (
+  count: number,
+): {
+  readonly packed: Buffer
+  put(at: number, id: number, atMs: number, peer: number, flags: number, takenAtMs: number): void
+} => {
+  const packed = Buffer.allocUnsafe(count * POSTING_BYTES)
+  const view = new DataView(packed.buffer, packed.byteOffset, packed.length)
+  return {
+    packed,
+    put(at, id, atMs, peer, flags, takenAtMs) {
+      view.setFloat64(at, id, true)
+      view.setFloat64(at + AT, atMs, true)
+      view.setFloat64(at + TAKEN, takenAtMs, true)
+      view.setUint32(at + PEER, peer, true)
+      view.setUint8(at + FLAGS, flags)
+    },
   }
-  return packed
 }
+
+/** When the packed entry that begins here came. */
+export const timeAt = (packed: Buffer, at: number): number => packed.readDoubleLE(at + AT)
 
 /** Shows a visitor the packed entry that begins here. */
 export const visitPosting = (packed: Buffer, at: number, visitor: Visitor): boolean =>

@@ -1,4 +1,4 @@
-import type { Posting } from './postings.ts'
+import { POSTING_BYTES, type Posting, packer } from './postings.ts'
 import { FLAG_PENDING, FLAG_REMOVED } from './record.ts'
 
 /**
@@ -57,11 +57,9 @@ export class Tail {
   /** Where an owner's entries behind this id are, oldest first. */
   entriesOf(owner: number, after = 0): number[] {
     const found: number[] = []
-    this.visitBackwards(owner, (at) => {
-      if ((this.ids[at] ?? 0) <= after) return false
-      found.push(at)
-      return true
-    })
+    for (let at = this.#newest.get(owner) ?? -1; at >= 0 && (this.ids[at] ?? 0) > after; at = this.#previous[at] ?? -1) {
+      if (!this.#isRemoved(at)) found.push(at)
+    }
     return found.reverse()
   }
 
@@ -81,6 +79,18 @@ export class Tail {
       flags: this.flags[at] ?? 0,
       takenAtMs: this.taken[at] ?? Number.NaN,
     }
+  }
+
+  /** The entries at these places as an index holds them. */
+  pack(places: readonly number[]): Buffer {
+    const { packed, put } = packer(places.length)
+    let to = 0
+    for (const at of places) {
+      const id = this.ids[at] ?? 0
+      put(to, id, this.times[at] ?? 0, this.peers[at] ?? 0, this.flags[at] ?? 0, this.taken[at] ?? Number.NaN)
+      to += POSTING_BYTES
+    }
+    return packed
   }
 
   isPending(at: number): boolean {
