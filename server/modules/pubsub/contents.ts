@@ -22,8 +22,8 @@ export class Contents {
   readonly subscriptions: Map<Jid, Subscription>
   #lastSeq: number
   #lastId: string | undefined
-  /** The item published last, once it was read; of a node that keeps none, the only one there is (XEP-0060 §12.10). */
-  last: Item | undefined
+  #last: Item | undefined
+  #lastChars = 0
 
   constructor(
     places: readonly (readonly [id: string, place: Place])[],
@@ -41,9 +41,20 @@ export class Contents {
     return this.#places
   }
 
-  /** How much memory it takes, in entries. */
+  /** How much memory it takes, in entries of some 200 bytes. */
   get weight(): number {
-    return 1 + this.#places.size + this.subscriptions.size
+    return 1 + this.#places.size + this.subscriptions.size + Math.ceil(this.#lastChars / 200)
+  }
+
+  /** The item published last, once it was read; of a node that keeps none, the only one there is (XEP-0060 §12.10). */
+  get last(): Item | undefined {
+    return this.#last
+  }
+
+  /** Keeps the newest item at hand; `chars` is the length of its payload as text. */
+  remember(item: Item | undefined, chars = 0): void {
+    this.#last = item
+    this.#lastChars = chars
   }
 
   get lastId(): string | undefined {
@@ -56,18 +67,18 @@ export class Contents {
   }
 
   /** The item is the newest now, whether or not it was there before. */
-  add(item: Item, place: Place): void {
+  add(item: Item, place: Place, chars: number): void {
     this.#places.delete(item.id)
     this.#places.set(item.id, place)
     this.#lastSeq = place.seq
     this.#lastId = item.id
-    this.last = item
+    this.remember(item, chars)
   }
 
   remove(ids: Iterable<string>): void {
     for (const id of ids) {
       this.#places.delete(id)
-      if (id === this.last?.id) this.last = undefined
+      if (id === this.#last?.id) this.remember(undefined)
     }
     if (this.#lastId === undefined || this.#places.has(this.#lastId)) return
     this.#lastId = undefined
@@ -77,7 +88,7 @@ export class Contents {
   clear(): void {
     this.#places.clear()
     this.#lastId = undefined
-    this.last = undefined
+    this.remember(undefined)
   }
 
   /** The ids whose time is over (`pubsub#item_expire`); they are the oldest. */

@@ -161,15 +161,7 @@ export class NodeStore {
         this.list(host.owner, placesOf(name)),
         this.list(host.owner, subscriptionsOf(name)),
       ])
-      const contents = new Contents(readPlaces(places), readSubscriptions(subscriptions))
-      node.contents = contents
-      this.#warmNodes.touch(node, contents.weight)
-      const isIdle = (each: Node): boolean => each.host.uses === 0 && each !== node
-      for (const cold of this.#warmNodes.excess(this.#limits.entries, isIdle)) {
-        cold.contents = undefined
-        this.#warmNodes.remove(cold)
-      }
-      return contents
+      return this.#hold(node, new Contents(readPlaces(places), readSubscriptions(subscriptions)))
     } finally {
       host.uses--
     }
@@ -177,9 +169,18 @@ export class NodeStore {
 
   /** Makes known that a node that was just written has nothing in it. */
   begin(node: Node): Contents {
-    node.contents = new Contents([], [])
-    this.#warmNodes.touch(node, node.contents.weight)
-    return node.contents
+    return this.#hold(node, new Contents([], []))
+  }
+
+  #hold(node: Node, contents: Contents): Contents {
+    node.contents = contents
+    this.#warmNodes.touch(node, contents.weight)
+    const isIdle = (each: Node): boolean => each.host.uses === 0 && each !== node
+    for (const cold of this.#warmNodes.excess(this.#limits.entries, isIdle)) {
+      cold.contents = undefined
+      this.#warmNodes.remove(cold)
+    }
+    return contents
   }
 
   /** The node is gone from the store. */

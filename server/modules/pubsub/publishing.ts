@@ -154,10 +154,10 @@ export class Publishing {
     const { config } = facts
     contents.remove(gone)
     const items = prepared.map(({ item }) => item)
-    for (const [nth, item] of items.entries()) {
+    for (const [nth, { item, text = '' }] of prepared.entries()) {
       const place = config.persistItems ? places[nth] : undefined
-      if (place === undefined) contents.last = item
-      else contents.add(item, place)
+      if (place === undefined) contents.remember(item, text.length)
+      else contents.add(item, place, text.length)
     }
     if (gone.length > 0)
       listeners.tell({ kind: 'retracted', profile, node: facts, by: profile.address, itemIds: gone, evicted: true })

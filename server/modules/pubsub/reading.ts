@@ -1,6 +1,6 @@
 import { type Element, el } from '#stanzas/element.ts'
 import { parseElement } from '#stanzas/element-reader.ts'
-import type { Address, BareJid, Jid } from '#stanzas/jid.ts'
+import type { Address, BareJid } from '#stanzas/jid.ts'
 import { NS_PUBSUB } from '#stanzas/namespaces.ts'
 import { NS_RSM, type RsmRequest, readRsm, rsmElement } from '#stanzas/rsm.ts'
 import { StanzaError } from '#stanzas/stanza-error.ts'
@@ -11,13 +11,16 @@ import { unsupported } from './errors.ts'
 import type { Node } from './host.ts'
 import { itemElement } from './notifier.ts'
 import type { Parts } from './parts.ts'
-import { itemKey, itemsOf, type Stored } from './stored.ts'
+import { itemKey, itemsOf, type StoredItem } from './stored.ts'
 
 /** Items read at once; an answer ends behind the page that makes it this large, and says so (XEP-0060 §6.5.4). */
 const PAGE = 100
 const MAX_ANSWER_CHARS = 1_048_576
 
 type Entry = readonly [id: string, place: Place]
+
+/** Chooses some of all items; `start` is where they begin. */
+type Select = (all: readonly Entry[]) => { readonly start: number; readonly entries: readonly Entry[] }
 
 /** Items that were asked for; `isCut` when there were more than an answer holds. */
 interface Found {
@@ -45,58 +48,37 @@ export class Reading {
     if (node.facts.config.nodeType === 'collection') throw unsupported('retrieve-items')
     const rsm = readRsm(request)
     if (rsm === undefined || asked === undefined) throw new StanzaError('bad-request')
-    const entries = this.#current(profile, node, contents)
     const ids = asked.getChildren('item').map(({ attrs: { id } }) => id)
     if (ids.some((id) => id === undefined)) throw new StanzaError('bad-request')
-    const { maxItems, isPaged } = {
-      maxItems: readMaxItems(asked.attrs.max_items),
-      isPaged: request.getChild('set', NS_RSM) !== undefined,
-    }
+    const maxItems = readMaxItems(asked.attrs.max_items)
+    const isPaged = request.getChild('set', NS_RSM) !== undefined
 
-    if (ids.length > 0) {
-      const wanted = new Set(ids)
-      const { items } = await this.#read(
-        node,
-        contents,
-        entries.filter(([id]) => wanted.has(id)),
-      )
-      return this.#element(profile, node, items, undefined)
-    }
-    const start = maxItems === undefined ? 0 : Math.max(0, entries.length - maxItems)
-    const page = isPaged ? pageOf(entries, rsm, maxItems) : { start, end: entries.length }
-    const { items, isCut } = await this.#read(node, contents, entries.slice(page.start, page.end))
-    const isWhole = !isPaged && !isCut
-    const set = isWhole
-      ? undefined
-      : rsmElement({
-          first: items[0]?.id,
-          last: items.at(-1)?.id,
-          index: items.length === 0 ? undefined : page.start,
-          count: entries.length,
-        })
-    return this.#element(profile, node, items, set)
+    const wanted = new Set(ids)
+    const { items, isCut, start, count } = await this.#find(profile, node, (all) => {
+      if (wanted.size > 0) return { start: 0, entries: all.filter(([id]) => wanted.has(id)) }
+      if (isPaged) return pageOf(all, rsm, maxItems)
+      const from = maxItems === undefined ? 0 : Math.max(0, all.length - maxItems)
+      return { start: from, entries: all.slice(from) }
+    })
+    if (wanted.size > 0 || (!isPaged && !isCut)) return this.#element(profile, node, items, undefined)
+    const index = items.length === 0 ? undefined : start
+    return this.#element(profile, node, items, rsmElement({ first: items[0]?.id, last: items.at(-1)?.id, index, count }))
   }
 
-  /** Items for other modules. */
+  /** Items for other modules, which have room for all. */
   async items(
     owner: BareJid,
     name: string,
-    which: { readonly ids?: readonly string[]; readonly max?: number },
+    { ids, max }: { readonly ids?: readonly string[]; readonly max?: number },
   ): Promise<readonly Item[]> {
     const node = (await this.#parts.nodes.host(owner)).nodes.get(name)
     if (node === undefined) return []
-    const contents = await this.#parts.nodes.contents(node)
-    const wanted = which.ids === undefined ? undefined : new Set(which.ids)
-    const entries = this.#current(undefined, node, contents).filter(([id]) => wanted === undefined || wanted.has(id))
-    const found: Item[] = []
-    const last = which.max === undefined ? entries : entries.slice(Math.max(0, entries.length - which.max))
-    // Whoever asks here has room for all.
-    while (found.length < last.length) {
-      const { items, isCut } = await this.#read(node, contents, last.slice(found.length))
-      found.push(...items)
-      if (!isCut) break
+    const wanted = ids === undefined ? undefined : new Set(ids)
+    const select: Select = (all) => {
+      const entries = wanted === undefined ? all : all.filter(([id]) => wanted.has(id))
+      return { start: 0, entries: max === undefined ? entries : entries.slice(Math.max(0, entries.length - max)) }
     }
-    return found
+    return (await this.#find(undefined, node, select, Number.POSITIVE_INFINITY)).items
   }
 
   /** The item that was published last and is still there. */
@@ -112,9 +94,10 @@ export class Reading {
     return this.#parts.nodes.get(node.facts.owner, itemKey(node.name, place.seq)).then((stored) => {
       // Another one was published meanwhile, perhaps by the same id, or this one is gone.
       if (contents.places.get(lastId) !== place || contents.last !== undefined) return this.last(node, contents)
-      const item = stored === undefined ? undefined : itemOf(stored)
-      contents.last = item
-      return item === undefined || isOver(item) ? undefined : item
+      if (stored?.kind !== 'item') return undefined
+      const item = itemOf(stored)
+      contents.remember(item, stored.payload?.length)
+      return isOver(item) ? undefined : item
     })
   }
 
@@ -149,28 +132,46 @@ export class Reading {
     return entries.slice(expired)
   }
 
-  async #read(node: Node, contents: Contents, entries: readonly Entry[]): Promise<Found> {
-    const { last } = contents
+  async #find(
+    profile: HostProfile | undefined,
+    node: Node,
+    select: Select,
+    maxChars = MAX_ANSWER_CHARS,
+  ): Promise<Found & { readonly start: number; readonly count: number }> {
+    const read = async () => {
+      const contents = await this.#parts.nodes.contents(node)
+      const all = this.#current(profile, node, contents)
+      const { start, entries } = select(all)
+      const found = await this.#read(node, contents.last, entries, maxChars)
+      return { ...found, start, count: all.length, isMissing: !found.isCut && found.items.length < entries.length }
+    }
+    const found = await read()
+    if (!found.isMissing) return found
+    // Some were being published anew: when that is done they are there, or gone for good.
+    await this.#parts.nodes.inTurn(node.facts.owner, node.name, () => undefined)
+    return read()
+  }
+
+  async #read(node: Node, last: Item | undefined, entries: readonly Entry[], maxChars: number): Promise<Found> {
     const items: Item[] = []
     let chars = 0
     for (let at = 0; at < entries.length; at += PAGE) {
-      if (chars > MAX_ANSWER_CHARS) return { items, isCut: true }
+      if (chars > maxChars) return { items, isCut: true }
       const page = entries.slice(at, at + PAGE)
       if (page.length === 1 && page[0]?.[0] === last?.id && last !== undefined) {
         items.push(last)
         continue
       }
       for (const stored of await this.#load(node, page)) {
-        chars += stored.kind === 'item' ? (stored.payload?.length ?? 0) : 0
-        const item = itemOf(stored)
-        if (item !== undefined) items.push(item)
+        chars += stored.payload?.length ?? 0
+        items.push(itemOf(stored))
       }
     }
     return { items, isCut: false }
   }
 
   /** One listing where they stand together, else one by one. */
-  async #load({ facts: { owner }, name }: Node, entries: readonly Entry[]): Promise<readonly Stored[]> {
+  async #load({ facts: { owner }, name }: Node, entries: readonly Entry[]): Promise<readonly StoredItem[]> {
     const first = entries[0]?.[1].seq ?? 0
     const last = entries.at(-1)?.[1].seq ?? 0
     if (last - first < 2 * entries.length) {
@@ -179,7 +180,7 @@ export class Reading {
       return listed.flatMap(({ value }) => (value.kind === 'item' && wanted.has(value.id) ? [value] : []))
     }
     const found = await Promise.all(entries.map(([, { seq }]) => this.#parts.nodes.get(owner, itemKey(name, seq))))
-    return found.filter((stored) => stored !== undefined)
+    return found.flatMap((stored) => (stored?.kind === 'item' ? [stored] : []))
   }
 
   #element(profile: HostProfile, node: Node, items: readonly Item[], set: Element | undefined): Element {
@@ -188,12 +189,12 @@ export class Reading {
   }
 }
 
-const itemOf = (stored: Stored): Item | undefined => {
-  if (stored.kind !== 'item') return undefined
-  const { id, payload, publisher, atMs } = stored
-  const element = payload === undefined ? undefined : parseElement(toWire(payload))
-  return { id, payload: element, publisher: publisher satisfies Jid, publishedAtMs: atMs }
-}
+const itemOf = ({ id, payload, publisher, atMs }: StoredItem): Item => ({
+  id,
+  payload: payload === undefined ? undefined : parseElement(toWire(payload)),
+  publisher,
+  publishedAtMs: atMs,
+})
 
 /** §6.5.7 */
 const readMaxItems = (text: string | undefined): number | undefined => {
@@ -207,7 +208,7 @@ const pageOf = (
   entries: readonly Entry[],
   { max, after, before, index }: RsmRequest,
   maxItems: number | undefined,
-): { readonly start: number; readonly end: number } => {
+): ReturnType<Select> => {
   const size = Math.min(max ?? maxItems ?? entries.length, entries.length)
   const placeOf = (id: string): number => {
     const found = entries.findIndex(([each]) => each === id)
@@ -217,9 +218,10 @@ const pageOf = (
   }
   if (before !== undefined) {
     const end = before === '' ? entries.length : placeOf(before)
-    return { start: Math.max(0, end - size), end }
+    const start = Math.max(0, end - size)
+    return { start, entries: entries.slice(start, end) }
   }
   if (index !== undefined && index > entries.length) throw new StanzaError('item-not-found')
   const start = after === undefined ? (index ?? 0) : placeOf(after) + 1
-  return { start, end: Math.min(entries.length, start + size) }
+  return { start, entries: entries.slice(start, start + size) }
 }
