@@ -133,14 +133,14 @@ test('XEP-0163 §4.3: those who are interested are told once, if they may read',
 test('an item that is published anew while it is read is read, old or new', async () => {
   const { clock, documents } = setUp()
   const engine = engineOn(documents, clock)
-  await engine.api.publish(juliet, 'n', [draft('1'), draft('2')])
-  const publishing = engine.api.publish(juliet, 'n', [draft('1')])
-  // Until what is being written is under way.
-  for (let turn = 0; turn < 8; turn++) {
-    await Promise.resolve()
+  await engine.api.publish(juliet, 'n', [draft('1')])
+  for (let turns = 0; turns < 30; turns++) {
+    await engine.api.publish(juliet, 'n', [draft('2')])
+    const publishing = engine.api.publish(juliet, 'n', [draft('1')])
+    for (let turn = 0; turn < turns; turn++) await Promise.resolve()
     expect(await idsOf(engine, 'n', { ids: ['1'] })).toEqual(['1'])
+    await publishing
   }
-  await publishing
 })
 
 test('everything of an owner goes, and what is under way does not bring it back', async () => {
