@@ -42,8 +42,18 @@ interface Message {
   /** The server has said that it has it, or has had time to refuse it. */
   isAccepted: boolean
   isRefused: boolean
+  /** It is on the disk. */
+  isKept: boolean
+  /** It was refused once, and so may come behind later ones when it is sent again. */
+  mayBeLate: boolean
+  readonly sentAtMs: number
   readonly stanzaIds: Set<string>
   readonly receivedBy: Set<string>
+}
+
+interface Sent {
+  readonly text: string
+  readonly message: Message | undefined
 }
 
 /** What a device has had of a message. */
@@ -98,8 +108,13 @@ class Stage {
     const append = log.append.bind(log)
     log.append = (record, done) =>
       append(record, (error) => {
-        const message = error === undefined ? undefined : this.messages[Number(/ id=["']m(\d+)/.exec(record.stanza)?.[1])]
-        if (message !== undefined) message.isRefused = true
+        const message = this.messages[Number(/ id=["']m(\d+)/.exec(record.stanza)?.[1])]
+        if (message !== undefined) {
+          if (error === undefined && message.isKept && !this.mayRepeat) this.faults.push(`${message.id} is kept twice`)
+          message.isKept ||= error === undefined
+          message.isRefused = !message.isKept
+          message.mayBeLate ||= message.isRefused
+        }
         done(error)
       })
   }
@@ -128,6 +143,9 @@ class Stage {
       sender,
       isAccepted: false,
       isRefused: false,
+      isKept: false,
+      mayBeLate: false,
+      sentAtMs: this.clock.nowMs(),
       stanzaIds: new Set<string>(),
       receivedBy: new Set<string>(),
     }
@@ -150,7 +168,7 @@ class Device {
   #counted: Receipt[] = []
   #isCounting = false
   /** What was sent and is not known to be handled. */
-  #unhandled: { readonly text: string; readonly message: Message | undefined }[] = []
+  #unhandled: Sent[] = []
   #handled = 0
   readonly #receipts = new Map<Message, Receipt>()
   #current: Receipt[] = []
@@ -158,6 +176,7 @@ class Device {
   #isLeaving = false
   #isStalled = false
   #isResuming = false
+  #lostAtMs = Number.NEGATIVE_INFINITY
   isPrompt = true
 
   constructor(name: string, stage: Stage) {
@@ -225,6 +244,8 @@ class Device {
   #lost(connection: MemoryConnection): void {
     if (this.#connection !== connection) return
     this.#connection = undefined
+    // It is its session that a client has lost, and not the stream on which it asks for it.
+    if (!this.#isResuming) this.#lostAtMs = this.#isLeaving ? Number.NEGATIVE_INFINITY : this.#stage.clock.nowMs()
     // What the kernel has taken counts as taken, if the server had the time to hear of it.
     if (this.#management === 'none') this.#counts()
     // An acknowledgement that crosses the end of the stream is not heard.
@@ -237,17 +258,22 @@ class Device {
     this.#current = []
   }
 
-  connects(management: Management, priority: number): void {
+  connects(management: Management, priority: number, sendsAgain = false): void {
     this.vanishes()
+    const again = sendsAgain ? this.#unsure() : []
     this.#dials()
-    this.#binds(management, priority, [])
+    this.#binds(management, priority, again)
   }
 
-  #binds(
-    management: Management,
-    priority: number,
-    again: readonly { readonly text: string; readonly message: Message | undefined }[],
-  ): void {
+  /** What a client that was lost a moment ago, and does not resume, sends again: without XEP-0198, what it had said shortly before. */
+  #unsure(): readonly Sent[] {
+    const nowMs = this.#stage.clock.nowMs()
+    if (nowMs - this.#lostAtMs > 60_000) return []
+    if (this.#management !== 'none') return this.#unhandled
+    return this.#unhandled.filter(({ message }) => message !== undefined && message.sentAtMs >= this.#lostAtMs - 60_000)
+  }
+
+  #binds(management: Management, priority: number, again: readonly Sent[]): void {
     this.#session++
     this.#isResuming = false
     this.#management = management
@@ -380,7 +406,7 @@ class Device {
     const message = this.#stage.messageOf(element)
     if (message === undefined) return
     if (element.attrs.type === 'error') {
-      message.isRefused = true
+      message.isRefused = !message.isKept
       return
     }
     message.receivedBy.add(this.name)
@@ -399,7 +425,7 @@ class Device {
     const pair = `${message.sender} → ${message.to}`
     const place = this.#stage.messages.indexOf(message)
     const last = this.#lastOf.get(pair) ?? -1
-    if (place < last) faults.push(`${this.name} gets ${message.id} after m${last} (${pair})`)
+    if (place < last && !message.mayBeLate) faults.push(`${this.name} gets ${message.id} after m${last} (${pair})`)
     this.#lastOf.set(pair, Math.max(place, last))
   }
 }
@@ -428,6 +454,7 @@ const step = fc.record({
         management: fc.constantFrom<Management>('none', 'acks', 'resumption', 'resumption'),
         priority,
         isPrompt: fc.boolean(),
+        sendsAgain: fc.boolean(),
       }),
     },
     { weight: 2, arbitrary: fc.record({ kind: fc.constant('resumes' as const), device }) },
@@ -460,7 +487,7 @@ const play = async (stage: Stage, { act, turns }: Step): Promise<void> => {
   else if (actor === undefined) throw new Error('no such device')
   else if (act.kind === 'connects') {
     actor.isPrompt = act.isPrompt
-    actor.connects(act.management, act.priority)
+    actor.connects(act.management, act.priority, act.sendsAgain)
   } else if (act.kind === 'resumes') actor.resumes()
   else if (actor.isConnected) {
     if (act.kind === 'says') for (let i = 0; i < act.count; i++) actor.says(act.to, act.isLong)

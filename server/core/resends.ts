@@ -27,12 +27,12 @@ export interface Trail {
   readonly before: LogId
   /** Of a session that is gone while something it received is on its way. */
   readonly settled: Promise<void> | undefined
-  readonly recent: Recent | undefined
+  readonly recent: Recent
 }
 
 /** Fingerprints of the latest messages, the oldest of which makes room. */
 class Recent {
-  readonly #prints = new Float64Array(MAX_RECENT)
+  readonly #prints: number[] = []
   #next = 0
 
   add(print: number): void {
@@ -40,7 +40,7 @@ class Recent {
     this.#next = (this.#next + 1) % MAX_RECENT
   }
 
-  all(): Iterable<number> {
+  all(): readonly number[] {
     return this.#prints
   }
 }
@@ -59,8 +59,8 @@ interface Followed {
 /**
  * DESIGN P2: a client whose stream broke sends again what was not acknowledged, and some of that was stored before.
  *
- * Only sessions that follow such a stream are looked at, and only for a minute: those that could not resume (XEP-0198 §5), that bind the resource of a session which
- * its client has not closed, that begin within a minute of such a loss, or of the start of this process.
+ * Only sessions that follow such a stream are looked at, and only for a minute: those that begin within a minute of the end of a session which its client has not closed
+ * (as when its resource is bound anew), of a refused resumption (XEP-0198 §5), or of the start of this process.
  * They are compared with what the lost session sent, since two devices may give two messages one id.
  */
 export class Resends {
@@ -78,7 +78,7 @@ export class Resends {
     this.#log = parts.log
     this.#clock = parts.clock
     this.#startedAtMs = parts.clock.nowMs()
-    this.#before = { resource: undefined, after: 0, before: parts.lastId + 1, settled: undefined, recent: undefined }
+    this.#before = { resource: undefined, after: 0, before: parts.lastId + 1, settled: undefined, recent: new Recent() }
   }
 
   /** A session has sent a message that its account's log does not keep: because the account does not want it, or goes without a ledger. */
@@ -93,64 +93,79 @@ export class Resends {
     return recent
   }
 
-  /** A session has lost its client, which did not close it and was silent for so long before. */
-  lost(session: Session, silentMs = 0): void {
+  /** A session has lost its client, which did not close it; since when it may not know what has arrived is asked for the first time. */
+  lost(session: Session, unsureSinceMs?: number): void {
     const { account } = session
+    const trail = this.trailOf(session, unsureSinceMs)
+    // It may itself have sent again what those before it had sent, and be unsure about that.
+    const isEarly = trail.after < idAt(session.connectedAtMs + WINDOW_MS)
+    const inherited = isEarly ? (this.#followed.get(session)?.trails ?? []) : []
+    this.#list(account, [...inherited, trail])
+  }
+
+  #list(account: BareJid, trails: readonly Trail[]): void {
     const atMs = this.#clock.nowMs()
-    const trail = this.trailOf(session, silentMs)
-    const inherited = this.#isLooked(session) ? (this.#followed.get(session)?.trails ?? []) : []
-    const earlier = this.#lostLately(account).filter(
-      (lost) => lost.trail.resource !== trail.resource && !inherited.includes(lost.trail),
-    )
-    const all = [...earlier, ...inherited.map((each) => ({ trail: each, atMs })), { trail, atMs }]
+    // A session is listed once, as it is now.
+    const isListed = ({ trail }: Lost): boolean => trails.some(({ recent }) => recent === trail.recent)
+    const earlier = this.#lostLately(account).filter((lost) => !isListed(lost))
+    const all = [...earlier, ...trails.map((trail) => ({ trail, atMs }))]
     this.#lost.delete(account)
     this.#lost.set(account, all.slice(-MAX_TRAILS))
     this.#forgetOld()
   }
 
-  /** What a session has sent shortly before it was last heard of, and since. */
-  trailOf(session: Session, silentMs = 0): Trail {
+  /** What a session has sent shortly before its client became unsure, and since. */
+  trailOf(session: Session, unsureSinceMs = this.#clock.nowMs()): Trail {
     const known = this.#trails.get(session)
-    const after = known?.after ?? Math.max(0, idAt(this.#clock.nowMs() - silentMs - WINDOW_MS))
+    const after = known?.after ?? Math.max(0, idAt(unsureSinceMs - WINDOW_MS))
     const isSettled = session.handled === session.received
-    const settled = isSettled ? undefined : new Promise<void>((resolve) => session.whenHandled(resolve))
-    // What is on its way may be the first that it is to remember.
-    const recent = isSettled ? this.#recent.get(session) : this.#recentOf(session)
-    const trail = { resource: session.resource, after, before: Number.POSITIVE_INFINITY, settled, recent }
+    const trail = {
+      resource: session.resource,
+      after,
+      before: Number.POSITIVE_INFINITY,
+      settled: isSettled ? undefined : new Promise<void>((resolve) => session.whenHandled(resolve)),
+      recent: this.#recentOf(session),
+    }
     this.#trails.set(session, trail)
     return trail
   }
 
-  /** A session begins. `failed`: the trail of the one that it could not resume, or that it named one which nobody remembers. */
-  begins(session: Session, failed: Trail | 'unknown' | undefined): void {
+  /** A session could not be resumed: what it has sent, if anybody remembers, may be sent again by the next one. */
+  refused(account: BareJid, trail: Trail | undefined): void {
+    this.#list(account, [trail ?? this.#before])
+  }
+
+  /** A session begins. */
+  begins(session: Session): void {
     const trails = this.#lostLately(session.account).map(({ trail }) => trail)
-    if (failed === 'unknown')
-      trails.push(this.#before, { ...this.#before, resource: session.resource, before: Number.POSITIVE_INFINITY })
-    else if (failed !== undefined) trails.push(failed)
-    else if (this.#before.before > 1 && this.#clock.nowMs() - this.#startedAtMs < WINDOW_MS)
+    if (this.#before.before > 1 && this.#clock.nowMs() - this.#startedAtMs < WINDOW_MS)
       trails.push({ ...this.#before, after: Math.max(0, this.#before.before - idSpan(WINDOW_MS)) })
     if (trails.length === 0) return
     session.mayResend = true
     this.#followed.set(session, { trails, contacts: new Map() })
+    void Promise.all(trails.map(({ settled }) => settled)).then(() => this.#endLater(session))
+  }
+
+  /** What was received within the window may wait for the disk behind what the lost session sent, and for longer. */
+  #endLater(session: Session): void {
+    const leftMs = session.connectedAtMs + WINDOW_MS - this.#clock.nowMs()
+    this.#clock.after(Math.max(leftMs, 1_000), () =>
+      session.whenHandled(() => {
+        session.mayResend = false
+        this.#followed.get(session)?.contacts.clear()
+      }),
+    )
   }
 
   /** Whether the ledger has this message of this session already. Without an id nothing can be known to be the same. */
   has(session: Session, message: Stanza, to: Address): boolean | Promise<boolean> {
     const followed = this.#followed.get(session)
-    if (followed === undefined || !this.#isLooked(session)) {
-      session.mayResend = false
-      this.#followed.delete(session)
-      return false
-    }
+    if (followed === undefined || !session.mayResend) return false
     const prints = printsOf(message, to.bare)
     if (prints.length === 0) return false
     const isAmong = (known: ReadonlySet<number>): boolean => prints.some((print) => known.has(print))
     const known = followed.contacts.get(to.bare) ?? this.#readOnce(session.account, followed, to.bare)
     return known instanceof Promise ? known.then(isAmong) : isAmong(known)
-  }
-
-  #isLooked(session: Session): boolean {
-    return session.mayResend && this.#clock.nowMs() - session.connectedAtMs <= WINDOW_MS
   }
 
   #lostLately(account: BareJid): readonly Lost[] {
@@ -186,7 +201,7 @@ export class Resends {
       this.#log.range(account, { ...query, peer: contact }),
       contact === account ? [] : this.#log.range(contact, { ...query, peer: account }),
     ])
-    const known = new Set<number>(trails.flatMap(({ recent }) => [...(recent?.all() ?? [])]))
+    const known = new Set<number>(trails.flatMap(({ recent }) => recent.all()))
     for (const entry of [...own, ...theirs]) {
       const message = stanzaOf(entry)
       const { from } = message

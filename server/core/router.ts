@@ -300,7 +300,9 @@ export class Router {
     if (this.#ledger.mode === 'relaxed') {
       const id = this.#ledger.nextId()
       this.#ledger.append(id, stanza, from, to, remembered, (error) => {
-        if (error !== undefined) this.#onFailure(stanza, error)
+        if (error === undefined) return
+        this.#rememberResends(clean)
+        this.#onFailure(stanza, error)
       })
       if (remembered.sender === undefined) this.#rememberResends(clean)
       this.#deliver(clean, id)

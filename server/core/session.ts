@@ -56,7 +56,7 @@ export class Session {
   hasMissed = false
   /** It has caught up with nothing yet: what comes now is not late. */
   isNew = false
-  /** It follows a stream that could not be resumed, so its client may send again what was stored (core/resends.ts). */
+  /** It follows one that its client has lost, and may send again what was stored (core/resends.ts). */
   mayResend = false
   /** A read is under way. */
   isReading = false

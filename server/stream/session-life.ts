@@ -3,7 +3,7 @@ import type { Logger } from '#server/base/log.ts'
 import type { Delivery } from '#server/core/delivery.ts'
 import type { Hooks } from '#server/core/hooks.ts'
 import type { Ledger } from '#server/core/ledger.ts'
-import type { Resends, Trail } from '#server/core/resends.ts'
+import type { Resends } from '#server/core/resends.ts'
 import type { Router } from '#server/core/router.ts'
 import { Session, type SessionHost } from '#server/core/session.ts'
 import type { Sessions } from '#server/core/sessions.ts'
@@ -12,7 +12,7 @@ import { parseStanza } from '#stanzas/stanza.ts'
 import { StanzaError } from '#stanzas/stanza-error.ts'
 import type { LogId } from '#storage/shapes.ts'
 import type { C2sStream } from './c2s.ts'
-import { RESUME_FAILED, StreamManagement } from './features/stream-management.ts'
+import { StreamManagement } from './features/stream-management.ts'
 import { type OutletLimits, PlainOutlet } from './outlet.ts'
 import type { StreamErrorCondition } from './stream-error.ts'
 
@@ -58,6 +58,7 @@ export class SessionLife {
       onRoom: (session) => this.#hasRoom(session),
       onOverflow: (session) => this.kick(session, 'policy-violation', 'nothing was acknowledged for too long'),
       onResumed: (...resumed) => this.#resumed(...resumed),
+      onRefused: (...refused) => options.resends.refused(...refused),
     })
   }
 
@@ -100,7 +101,6 @@ export class SessionLife {
       () => this.#hasRoom(session),
     )
     const session: Session = new Session(address, outlet, host, clock.nowMs())
-    const failed = stream.notes.get(RESUME_FAILED) as Trail | 'unknown' | undefined
     this.#streams.set(session, stream)
     delivery.hold(session)
     sessions.add(session)
@@ -109,7 +109,7 @@ export class SessionLife {
     log.debug('session-started', { jid: session.jid })
     const answered = answer(session)
     // After the answer: it may have ended sessions that this one replaces (XEP-0386 §4).
-    resends.begins(session, failed)
+    resends.begins(session)
     hooks.emit('session-started', { session })
     const settled = this.#settling.get(session.jid)
     return answered === undefined || settled === undefined ? (answered ?? settled) : answered.then(() => settled)
@@ -120,12 +120,12 @@ export class SessionLife {
     if (this.#streams.get(session) !== stream) return
     this.#streams.delete(session)
     this.#laggingSince.delete(session)
-    if (!wasClosedInPeace) this.#options.resends.lost(session, stream.silentRounds * SWEEP_MS)
+    if (!wasClosedInPeace) this.#options.resends.lost(session, this.#unsureSinceMs(session, stream))
     // What the client sent before it went is still handled.
     if (wasClosedInPeace || !this.streamManagement.detach(session)) return session.whenHandled(() => this.end(session))
     const { clock, log, hooks, resumeTimeoutMs } = this.#options
     this.#waiting.set(session, {
-      timer: clock.after(resumeTimeoutMs, () => this.end(session)),
+      timer: clock.after(resumeTimeoutMs, () => this.#endLost(session)),
       sinceMs: clock.nowMs(),
     })
     log.debug('session-detached', { jid: session.jid })
@@ -146,11 +146,16 @@ export class SessionLife {
     if (stream?.isClosed === true) this.onLost(stream, session, false)
   }
 
+  /** Ends a session that its client has not closed. */
+  #endLost(session: Session, dropsWaiting = false): void {
+    this.end(session, dropsWaiting)
+    this.#options.resends.lost(session)
+  }
+
   /** Ends a session and its stream with a stream error. */
   kick(session: Session, condition: StreamErrorCondition, text: string, dropsWaiting = false): void {
     const stream = this.#streams.get(session)
-    this.end(session, dropsWaiting)
-    this.#options.resends.lost(session)
+    this.#endLost(session, dropsWaiting)
     stream?.forsake(condition, text)
   }
 
@@ -166,7 +171,7 @@ export class SessionLife {
     const { sessions, hooks, log, clock, resends } = this.#options
     const waiting = this.#waiting.get(session)
     waiting?.timer.cancel()
-    const silentMs = (this.#streams.get(session)?.silentRounds ?? 0) * SWEEP_MS
+    const unsureSinceMs = this.#unsureSinceMs(session, this.#streams.get(session))
     this.#waiting.delete(session)
     this.#streams.delete(session)
     this.#laggingSince.delete(session)
@@ -177,7 +182,13 @@ export class SessionLife {
     hooks.emit('session-ended', { session, status: '' })
     if (session.handled < session.received) this.#settle(session)
     this.#rescue(session, waiting?.sinceMs ?? clock.nowMs())
-    this.streamManagement.forget(session, resends.trailOf(session, silentMs))
+    this.streamManagement.forget(session, resends.trailOf(session, unsureSinceMs))
+  }
+
+  /** Since when a client may not know what of its messages has arrived: with XEP-0198 it may never have asked, without it knows until it falls silent. */
+  #unsureSinceMs(session: Session, stream: C2sStream | undefined): number {
+    if (this.streamManagement.of(session) !== undefined) return session.connectedAtMs
+    return this.#options.clock.nowMs() - (stream?.silentRounds ?? 0) * SWEEP_MS
   }
 
   #settle(session: Session): void {

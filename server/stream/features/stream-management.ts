@@ -2,6 +2,7 @@ import { randomOctets } from '#server/base/random.ts'
 import type { Trail } from '#server/core/resends.ts'
 import type { Session } from '#server/core/session.ts'
 import { type Element, el } from '#stanzas/element.ts'
+import type { BareJid } from '#stanzas/jid.ts'
 import { NS_STREAM_MANAGEMENT as NS, NS_STANZA_ERRORS } from '#stanzas/namespaces.ts'
 import type { StanzaErrorCondition } from '#stanzas/stanza-error.ts'
 import type { LogId } from '#storage/shapes.ts'
@@ -32,6 +33,8 @@ export interface StreamManagementOptions {
   readonly onOverflow: (session: Session) => void
   /** `unflushed`: entries that were sent before `<enabled/>` and never left the server. */
   readonly onResumed: (session: Session, resent: number, unflushed: readonly LogId[]) => void
+  /** An account's client asked for a session that is no more; its trail, if that is known. */
+  readonly onRefused: (account: BareJid, trail: Trail | undefined) => void
 }
 
 /** The last `h` of a session that is gone; with the session, while some of what it received is on its way to the disk. */
@@ -227,16 +230,13 @@ export class StreamManagement implements StreamFeature {
     this.counts.refused++
     const gone = this.#gone.get(token)
     const isKnown = gone !== undefined && gone.account === stream.account
-    stream.notes.set(RESUME_FAILED, isKnown ? gone.trail : 'unknown')
+    if (stream.account !== undefined) this.#options.onRefused(stream.account, isKnown ? gone.trail : undefined)
     if (!isKnown) return failed('item-not-found')
     const { session } = gone
     if (session === undefined) return failed('item-not-found', gone.h)
     return new Promise<void>((resolve) => session.whenHandled(resolve)).then(() => failed('item-not-found', gone.h))
   }
 }
-
-/** The note on a stream whose client could not resume, and may send again what was not acknowledged: the trail of its session, or `unknown`. */
-export const RESUME_FAILED = 'resume-failed'
 
 /** Counts of sessions that are gone, which are kept for a while. */
 const MAX_GONE = 10_000
