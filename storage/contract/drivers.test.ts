@@ -6,6 +6,7 @@ import { afterAll, describe, test } from 'vitest'
 import { openDriver } from '../open.ts'
 import { SqliteDriver } from '../sqlite/driver.ts'
 import { accountsContract } from './accounts.ts'
+import { archiveContract } from './archive.ts'
 import { documentsContract } from './documents.ts'
 import { expiringContract } from './expiring.ts'
 import { logContract } from './log.ts'
@@ -53,6 +54,7 @@ const mongo = (server: MongoServer): Subject => ({
 
 const servers = [await mongoServer(), await ferretServer()].filter((server) => server !== undefined)
 afterAll(() => Promise.all(servers.map((server) => server.stop())))
+process.stdout.write(`MongoDB's protocol in these tests: ${servers.map(({ name }) => name).join(', ') || 'nobody speaks it'}.\n`)
 if (servers.length === 0) describe('mongodb', () => test.skip('no server is here: sh conformance/install.sh gets one', () => {}))
 
 for (const subject of [memory, sqlite, sqliteIndexing, ...servers.map(mongo)]) {
@@ -60,4 +62,5 @@ for (const subject of [memory, sqlite, sqliteIndexing, ...servers.map(mongo)]) {
   documentsContract(subject)
   expiringContract(subject)
   logContract(subject)
+  archiveContract(subject)
 }

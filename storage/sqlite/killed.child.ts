@@ -22,7 +22,7 @@ const appendNext = (): void => {
   id += 1
   const own = id
   const [sender, recipient] = [jid(`a${own % OWNERS}@verona.example`), jid(`a${(own * 7 + 1) % OWNERS}@verona.example`)]
-  const places = [place(recipient, sender, 'in', true)]
+  const places = [place(recipient, sender, 'in', true, own % 5 === 0)]
   if (sender !== recipient) places.push(place(sender, recipient, 'out'))
   log.append(
     { id: own, atMs: own, stanza: `<message id="${own}">${'x'.repeat(own % 900)}</message>` as Wire, isText: true, places },
