@@ -287,7 +287,7 @@ export const assemble = async (options: AssemblyOptions): Promise<Assembly> => {
     startTls(!config.login.allowPlainWithoutTls),
     sasl2({ logins, accounts, devices, bind2, streamManagement: life.streamManagement, mechanisms: config.login.mechanisms }),
     sasl(logins),
-    channelBindings(config.login.mechanisms),
+    channelBindings(logins),
     bind,
     legacySession,
     life.streamManagement,

@@ -3,7 +3,7 @@ import { isDeepStrictEqual } from 'node:util'
 import type { Clock } from '#server/base/clock.ts'
 import type { Logger } from '#server/base/log.ts'
 import { WorkQueue } from '#server/base/work-queue.ts'
-import { type BareJid, type Jid, makeJid } from '#stanzas/jid.ts'
+import { type BareJid, type Jid, makeJid, parseJid } from '#stanzas/jid.ts'
 import type { Account, Credentials, ScramHash, ScramKeys, Accounts as Storage } from '#storage/shapes.ts'
 import { BoundedCache } from './bounded-cache.ts'
 import {
@@ -67,8 +67,13 @@ const MAX_WAITING_WRITES = 100
 const BCRYPT_HASH = /^\$2[aby]\$(?:0[4-9]|1[0-4])\$[./A-Za-z0-9]{53}$/
 
 /** The JID of the account that a name means on a domain; `undefined` for names that no account can have (RFC 7622 §3.3). */
-export const accountJid = (name: string, domain: string): BareJid | undefined =>
-  name === '' ? undefined : makeJid(name, domain)?.bare
+export const accountJid = (name: string, domain: string): BareJid | undefined => {
+  // Most names are as they must be, and need not go through the tables.
+  if (PLAIN_NAME.test(name)) return parseJid(`${name}@${domain}`)?.bare
+  return name === '' ? undefined : makeJid(name, domain)?.bare
+}
+
+const PLAIN_NAME = /^[a-z0-9._-]{1,256}$/
 
 /** The life of accounts, and the only way to them: creation, credentials, existence, deletion. */
 export class Accounts {

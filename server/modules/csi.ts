@@ -7,6 +7,7 @@ import { NS_CARBONS, NS_CHAT_STATES, NS_CLIENT, NS_DELAY, NS_FORWARD, NS_HINTS, 
 import type { Payload, Stanza } from '#stanzas/stanza.ts'
 
 const NS_CSI = 'urn:xmpp:csi:0'
+const OFFER = el(NS_CSI, 'csi')
 /** The event, and what the server says about it: when it was, who published it, by which subscription it comes (XEP-0060 §7.1.2, §12.20). */
 const EVENT_PARTS: ReadonlySet<string> = new Set([
   NS_PUBSUB_EVENT,
@@ -64,7 +65,7 @@ export const csi = defineModule({
     }
 
     return {
-      streamFeatures: [{ when: 'after-login', offer: () => el(NS_CSI, 'csi') }],
+      streamFeatures: [{ when: 'after-login', offer: () => OFFER }],
       // XEP-0386 §3.2.1: the session begins in that state.
       bind2: [
         onBind2(NS_CSI, ['active', 'inactive'], (session, { name }) => {

@@ -465,15 +465,12 @@ export class C2sStream implements ConnectionHandler, XmlStreamHandler, StanzaSin
       const offer = each.when === when ? each.offer(this) : undefined
       if (offer !== undefined) children.push(offer)
     }
-    this.#writeStreamsElement('features', children)
+    this.#writeStreamsElement('features', children.map(offered).join(''))
   }
 
-  #writeStreamsElement(name: 'features' | 'error', children: readonly Element[]): void {
+  #writeStreamsElement(name: 'features' | 'error', content: string): void {
     const declared = this.#isFramed ? ` xmlns:stream='${NS_STREAMS}'` : ''
-    const parent = this.#isFramed ? '' : NS_CLIENT
-    this.connection.write(
-      wire(`<stream:${name}${declared}>${children.map((child) => serialize(child, parent)).join('')}</stream:${name}>`),
-    )
+    this.connection.write(wire(`<stream:${name}${declared}>${content}</stream:${name}>`))
   }
 
   // ---- the end
@@ -493,7 +490,14 @@ export class C2sStream implements ConnectionHandler, XmlStreamHandler, StanzaSin
     // RFC 6120 §4.9.1.2: an error before the header is answered with a header first.
     if (!this.#isOpen) this.#writeHeader()
     this.#isOpen = true
-    this.#writeStreamsElement('error', cause.children())
+    const parent = this.#isFramed ? '' : NS_CLIENT
+    this.#writeStreamsElement(
+      'error',
+      cause
+        .children()
+        .map((child) => serialize(child, parent))
+        .join(''),
+    )
     this.#finish(false)
   }
 
@@ -529,6 +533,18 @@ export class C2sStream implements ConnectionHandler, XmlStreamHandler, StanzaSin
     if (session !== undefined) this.#host.onLost(this, session, isPeaceful)
     this.#host.onGone(this)
   }
+}
+
+/** What is offered is mostly the same object each time. */
+const offers = new WeakMap<Element, Wire>()
+
+const offered = (offer: Element): Wire => {
+  let text = offers.get(offer)
+  if (text === undefined) {
+    text = serialize(offer, '')
+    offers.set(offer, text)
+  }
+  return text
 }
 
 const FRAMED = ` xmlns='${NS_CLIENT}'`

@@ -9,11 +9,14 @@ import { StanzaError } from '#stanzas/stanza-error.ts'
 import type { C2sStream } from '../c2s.ts'
 import type { StreamFeature } from '../feature.ts'
 
+const BIND = el(NS_BIND, 'bind')
+const SESSION = el(NS_SESSION, 'session', {}, el(NS_SESSION, 'optional'))
+
 /** Binding a resource (RFC 6120 §7). */
 export const bind: StreamFeature = {
   name: 'bind',
   elements: [],
-  offer: (stream) => (stream.phase === 'after-login' ? el(NS_BIND, 'bind') : undefined),
+  offer: (stream) => (stream.phase === 'after-login' ? BIND : undefined),
   handle() {},
 }
 
@@ -21,7 +24,7 @@ export const bind: StreamFeature = {
 export const legacySession: StreamFeature = {
   name: 'session',
   elements: [],
-  offer: (stream) => (stream.phase === 'after-login' ? el(NS_SESSION, 'session', {}, el(NS_SESSION, 'optional')) : undefined),
+  offer: (stream) => (stream.phase === 'after-login' ? SESSION : undefined),
   handle() {},
 }
 

@@ -3,7 +3,7 @@ import { newId } from '#server/base/random.ts'
 import type { InlineFact, InlineRequest } from '#server/core/module.ts'
 import type { Session } from '#server/core/session.ts'
 import { type Element, el } from '#stanzas/element.ts'
-import { type Address, type BareJid, parseJid, withResource } from '#stanzas/jid.ts'
+import { type Address, type BareJid, parseJid } from '#stanzas/jid.ts'
 import { NS_STREAM_MANAGEMENT } from '#stanzas/namespaces.ts'
 import { StanzaError } from '#stanzas/stanza-error.ts'
 import type { C2sStream } from '../c2s.ts'
@@ -111,8 +111,7 @@ export class Bind2 {
 
 /** XEP-0386 §3.2.1: the client's tag, and what is the same whenever this client binds. A tag that no resource can begin with is left out. */
 const addressFor = (account: BareJid, device: string | undefined, tag: string | undefined): Address | undefined => {
-  const bare = parseJid(account)
   const own = device ?? newId()
-  if (bare === undefined) return undefined
-  return (tag === undefined || tag === '' ? undefined : withResource(bare, `${tag}/${own}`)) ?? withResource(bare, own)
+  const tagged = tag === undefined || tag === '' ? undefined : parseJid(`${account}/${tag}/${own}`)
+  return tagged ?? parseJid(`${account}/${own}`)
 }

@@ -1,7 +1,8 @@
 import type { Accounts } from '#server/core/accounts.ts'
 import type { LoginThrottle } from '#server/core/login-throttle.ts'
 import type { C2sStream } from '../c2s.ts'
-import { offeredBindings } from '../sasl/channel-binding.ts'
+import { type BindingType, offeredBindings } from '../sasl/channel-binding.ts'
+import { tokenMechanisms } from '../sasl/hashed-token.ts'
 import {
   type FastEnvironment,
   findMechanism,
@@ -44,8 +45,7 @@ export interface Attempt {
   readonly mechanism: string
   /** Absent: the client waits to be asked. */
   readonly initial: string | undefined
-  /** Those it may choose from; what passwords prove unless it says it has a token. */
-  readonly among?: readonly Mechanism[]
+  /** Where it says that it has a token; then it may choose from what takes tokens, and from nothing else. */
   readonly fast?: FastEnvironment | undefined
 }
 
@@ -57,43 +57,79 @@ interface Progress {
   failures: number
 }
 
+/** What a stream offers to log in with. */
+export interface SaslOffer {
+  readonly mechanisms: readonly Mechanism[]
+  /** Their names. */
+  readonly names: readonly string[]
+  /** Those that take tokens (XEP-0484 §3.1). */
+  readonly tokens: readonly Mechanism[]
+  /** The channel-binding types that a mechanism may make use of (XEP-0440). */
+  readonly bindings: readonly BindingType[]
+}
+
+const NOTHING: SaslOffer = { mechanisms: [], names: [], tokens: [], bindings: [] }
+
+/** Makes something of an offer, once. */
+export const onceFor = <T>(make: (offer: SaslOffer) => T): ((offer: SaslOffer) => T) => {
+  const made = new WeakMap<SaslOffer, { readonly value: T }>()
+  return (offer) => {
+    let known = made.get(offer)
+    if (known === undefined) {
+      known = { value: make(offer) }
+      made.set(offer, known)
+    }
+    return known.value
+  }
+}
+
 /** Whether a mechanism of that name makes use of channel binding. */
-export const isBound = (name: string): boolean => name.endsWith('-PLUS')
+const isBound = (name: string): boolean => name.endsWith('-PLUS')
 
 /** Exchanges of SASL (RFC 6120 §6), however their messages are written: what is offered, who is held back, what is counted. */
 export class Logins {
   readonly #options: LoginOptions
   readonly #configured: readonly Mechanism[]
+  readonly #offers = new Map<string, SaslOffer>()
 
   constructor(options: LoginOptions) {
     this.#options = options
     this.#configured = options.mechanisms.map(findMechanism).filter((mechanism) => mechanism !== undefined)
   }
 
-  /** The mechanisms for passwords that a stream offers. */
-  offeredOn(stream: C2sStream): readonly Mechanism[] {
-    return this.among(stream, this.#configured)
-  }
-
-  /** Those of these mechanisms that a stream may offer. */
-  among(stream: C2sStream, mechanisms: readonly Mechanism[]): readonly Mechanism[] {
-    const { tls } = stream.connection
-    const allowPlainWithoutTls = this.#options.allowPlainWithoutTls || stream.connection.isPrivate
-    if (tls === undefined && !allowPlainWithoutTls) return []
-    return mechanisms.filter((mechanism) => mechanism.isOffered({ tls, allowPlainWithoutTls }))
+  /** What a stream offers: one and the same object for all streams that can be bound to alike. */
+  offerOn(stream: C2sStream): SaslOffer {
+    const { tls, isPrivate } = stream.connection
+    const allowPlainWithoutTls = this.#options.allowPlainWithoutTls || isPrivate
+    if (tls === undefined && !allowPlainWithoutTls) return NOTHING
+    const bindings = offeredBindings(tls)
+    const key = tls === undefined ? 'none' : `${allowPlainWithoutTls} ${bindings.join(' ')}`
+    const known = this.#offers.get(key)
+    if (known !== undefined) return known
+    const isOffered = (mechanism: Mechanism): boolean => mechanism.isOffered({ tls, allowPlainWithoutTls })
+    const mechanisms = this.#configured.filter(isOffered)
+    const offer: SaslOffer = {
+      mechanisms,
+      names: mechanisms.map(({ name }) => name),
+      tokens: tokenMechanisms.filter(isOffered),
+      bindings: mechanisms.some(({ name }) => isBound(name)) ? bindings : [],
+    }
+    this.#offers.set(key, offer)
+    return offer
   }
 
   /** Begins an exchange. */
   begin(stream: C2sStream, profile: SaslProfile, attempt: Attempt): void | Promise<void> {
     const { domain, accounts, throttle } = this.#options
     const progress = progressOf(stream)
-    const offered = this.offeredOn(stream)
-    const mechanism = (attempt.among ?? offered).find(({ name }) => name === attempt.mechanism)
+    const offered = this.offerOn(stream)
+    const among = attempt.fast === undefined ? offered.mechanisms : offered.tokens
+    const mechanism = among.find(({ name }) => name === attempt.mechanism)
     progress.exchange = undefined
     progress.profile = profile
     // RFC 6120 §6.5.4, §6.5.7
     if (mechanism === undefined)
-      return this.#fail(stream, stream.isPrivate || offered.length > 0 ? 'invalid-mechanism' : 'encryption-required')
+      return this.#fail(stream, stream.isPrivate || among.length > 0 ? 'invalid-mechanism' : 'encryption-required')
     progress.mechanism = mechanism.name
     if (throttle?.check(stream.remoteAddress).kind === 'refused')
       return this.#fail(stream, 'temporary-auth-failure', 'too many failed logins; try again later')
@@ -103,8 +139,8 @@ export class Logins {
       tls: stream.connection.tls,
       from: stream.from,
       fast: attempt.fast,
-      offered: offered.map((each) => each.name),
-      bindings: offered.some(({ name }) => isBound(name)) ? offeredBindings(stream.connection.tls) : [],
+      offered: offered.names,
+      bindings: offered.bindings,
       admits: (account) => throttle === undefined || throttle.check(stream.remoteAddress, account).kind === 'allowed',
     })
     // RFC 6120 §6.4.2: without an initial response the mechanisms, which all let the client speak first, are answered with an empty challenge.

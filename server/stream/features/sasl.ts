@@ -1,9 +1,8 @@
 import { el } from '#stanzas/element.ts'
 import { NS_SASL } from '#stanzas/namespaces.ts'
 import type { StreamFeature } from '../feature.ts'
-import { offeredBindings } from '../sasl/channel-binding.ts'
 import { StreamError } from '../stream-error.ts'
-import { isBound, type Logins, type SaslProfile } from './login.ts'
+import { type Logins, onceFor, type SaslProfile } from './login.ts'
 
 const NS_CHANNEL_BINDING = 'urn:xmpp:sasl-cb:0'
 
@@ -19,6 +18,15 @@ const profile: SaslProfile = {
   },
 }
 
+const mechanismsElement = onceFor(({ names }) =>
+  names.length === 0 ? undefined : el(NS_SASL, 'mechanisms', {}, ...names.map((name) => el(NS_SASL, 'mechanism', {}, name))),
+)
+
+const bindingsElement = onceFor(({ bindings }) => {
+  const types = bindings.map((type) => el(NS_CHANNEL_BINDING, 'channel-binding', { type }))
+  return types.length === 0 ? undefined : el(NS_CHANNEL_BINDING, 'sasl-channel-binding', {}, ...types)
+})
+
 /** Authentication by SASL (RFC 6120 §6). */
 export const sasl = (logins: Logins): StreamFeature => ({
   name: 'sasl',
@@ -27,11 +35,7 @@ export const sasl = (logins: Logins): StreamFeature => ({
     [NS_SASL, 'response'],
     [NS_SASL, 'abort'],
   ],
-  offer(stream) {
-    const offered = stream.phase === 'before-login' ? logins.offeredOn(stream) : []
-    if (offered.length === 0) return undefined
-    return el(NS_SASL, 'mechanisms', {}, ...offered.map(({ name }) => el(NS_SASL, 'mechanism', {}, name)))
-  },
+  offer: (stream) => (stream.phase === 'before-login' ? mechanismsElement(logins.offerOn(stream)) : undefined),
   handle(stream, element) {
     if (stream.phase !== 'before-login') throw new StreamError('unsupported-stanza-type')
     if (element.name === 'response') return logins.respond(stream, profile, element.text())
@@ -45,18 +49,9 @@ export const sasl = (logins: Logins): StreamFeature => ({
 })
 
 /** XEP-0440: the channel-binding types a client may use, where a mechanism uses any. */
-export const channelBindings = (mechanisms: readonly string[]): StreamFeature => ({
+export const channelBindings = (logins: Logins): StreamFeature => ({
   name: 'channel-bindings',
   elements: [],
-  offer(stream) {
-    const types = stream.phase === 'before-login' && mechanisms.some(isBound) ? offeredBindings(stream.connection.tls) : []
-    if (types.length === 0) return undefined
-    return el(
-      NS_CHANNEL_BINDING,
-      'sasl-channel-binding',
-      {},
-      ...types.map((type) => el(NS_CHANNEL_BINDING, 'channel-binding', { type })),
-    )
-  },
+  offer: (stream) => (stream.phase === 'before-login' ? bindingsElement(logins.offerOn(stream)) : undefined),
   handle() {},
 })

@@ -6,12 +6,11 @@ import { NS_SASL, NS_STREAM_MANAGEMENT } from '#stanzas/namespaces.ts'
 import type { Account, ScramHash } from '#storage/shapes.ts'
 import type { C2sStream } from '../c2s.ts'
 import type { StreamFeature } from '../feature.ts'
-import { tokenMechanisms } from '../sasl/hashed-token.ts'
 import type { SaslFailure } from '../sasl/mechanism.ts'
 import { StreamError } from '../stream-error.ts'
 import { type Bind2, NS_BIND2 } from './bind2.ts'
 import { type FastRequest, fastOffer, parseFast, tokenElement } from './fast.ts'
-import type { Logins, Proof, SaslProfile } from './login.ts'
+import { type Logins, onceFor, type Proof, type SaslProfile } from './login.ts'
 import type { StreamManagement } from './stream-management.ts'
 import { nameOf, parseUpgrades, saltFor, takeHash, type UpgradeTask, upgradeOffers, upgradesDue } from './upgrade.ts'
 
@@ -52,6 +51,13 @@ interface Progress {
 export const sasl2 = (options: Sasl2Options): StreamFeature => {
   const { logins, accounts, devices, bind2, streamManagement } = options
   const upgrades = upgradeOffers(options.mechanisms)
+
+  const offerElement = onceFor(({ names, tokens }) => {
+    if (names.length === 0) return undefined
+    const inline = [bind2.offer, el(NS_STREAM_MANAGEMENT, 'sm'), fastOffer(tokens)]
+    const mechanisms = names.map((name) => el(NS_SASL2, 'mechanism', {}, name))
+    return el(NS_SASL2, 'authentication', {}, ...mechanisms, el(NS_SASL2, 'inline', {}, ...inline), ...upgrades)
+  })
 
   const progressOf = (stream: C2sStream): Progress | undefined => stream.notes.get(NOTE) as Progress | undefined
 
@@ -131,7 +137,7 @@ export const sasl2 = (options: Sasl2Options): StreamFeature => {
       device,
       token: proof?.token,
       count: fast.use?.count,
-      wants: logins.among(stream, tokenMechanisms).find(({ name }) => name === fast.wants)?.name,
+      wants: logins.offerOn(stream).tokens.find(({ name }) => name === fast.wants)?.name,
       invalidates: fast.use?.invalidates === true,
     }
     const token = stream.device === undefined ? undefined : devices.loggedIn(account, stream.device, login)
@@ -183,9 +189,7 @@ export const sasl2 = (options: Sasl2Options): StreamFeature => {
       mechanism: element.attrs.mechanism ?? '',
       initial: element.getChildText('initial-response')?.trim(),
       // XEP-0484 §3.4
-      ...(use === undefined || clientId === undefined
-        ? {}
-        : { among: logins.among(stream, tokenMechanisms), fast: { devices, clientId, count: use.count } }),
+      fast: use === undefined || clientId === undefined ? undefined : { devices, clientId, count: use.count },
     })
   }
 
@@ -198,13 +202,7 @@ export const sasl2 = (options: Sasl2Options): StreamFeature => {
       [NS_SASL2, 'next'],
       [NS_SASL2, 'task-data'],
     ],
-    offer(stream) {
-      const offered = stream.phase === 'before-login' ? logins.offeredOn(stream) : []
-      if (offered.length === 0) return undefined
-      const inline = [bind2.offer, el(NS_STREAM_MANAGEMENT, 'sm'), fastOffer(logins.among(stream, tokenMechanisms))]
-      const mechanisms = offered.map(({ name }) => el(NS_SASL2, 'mechanism', {}, name))
-      return el(NS_SASL2, 'authentication', {}, ...mechanisms, el(NS_SASL2, 'inline', {}, ...inline), ...upgrades)
-    },
+    offer: (stream) => (stream.phase === 'before-login' ? offerElement(logins.offerOn(stream)) : undefined),
     handle(stream, element) {
       if (stream.phase !== 'before-login') throw new StreamError('unsupported-stanza-type')
       switch (element.name) {

@@ -48,6 +48,8 @@ interface Gone {
 /** `h` of what the server has handled: durable where it must be (DESIGN P1). */
 const handledOn = ({ session, receivedBefore }: Resumable): string => String(Math.max(0, session.handled - receivedBefore) >>> 0)
 
+const OFFER = el(NS, 'sm')
+
 const failed = (condition: StanzaErrorCondition, h?: string): Element => el(NS, 'failed', { h }, el(NS_STANZA_ERRORS, condition))
 
 /** Stream management (XEP-0198): acknowledgements that mean durable, and sessions that outlive their connection. */
@@ -74,7 +76,7 @@ export class StreamManagement implements StreamFeature {
   offer(stream: C2sStream): Element | undefined {
     // XEP-0386: a session that was bound inline may still want it.
     const isManaged = stream.session !== undefined && this.#bySession.has(stream.session)
-    return stream.phase === 'before-login' || isManaged ? undefined : el(NS, 'sm')
+    return stream.phase === 'before-login' || isManaged ? undefined : OFFER
   }
 
   handle(stream: C2sStream, element: Element): void | Promise<void> {

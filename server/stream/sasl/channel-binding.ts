@@ -12,7 +12,19 @@ export const bindingData = (tls: TlsFacts, type: BindingType): Buffer | undefine
 
 /** The types to advertise on a connection (XEP-0440), strongest first; empty without TLS. */
 export const offeredBindings = (tls: TlsFacts | undefined): readonly BindingType[] => {
-  if (tls === undefined) return []
+  if (tls === undefined) return NONE
+  const known = found.get(tls)
+  if (known !== undefined) return known
+  const types = findBindings(tls)
+  found.set(tls, types)
+  return types
+}
+
+const NONE: readonly BindingType[] = []
+/** Asked for several times in a login, and costs a look at the certificate each time. */
+const found = new WeakMap<TlsFacts, readonly BindingType[]>()
+
+const findBindings = (tls: TlsFacts): readonly BindingType[] => {
   const offered: BindingType[] = tls.protocol === 'TLSv1.3' ? ['tls-exporter'] : []
   return tls.serverEndPoint() === undefined ? offered : [...offered, 'tls-server-end-point']
 }

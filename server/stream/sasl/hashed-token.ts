@@ -112,12 +112,11 @@ class HashedTokenExchange implements SaslExchange {
   }
 }
 
-/** The token that the proof was made with; both are always tried. */
+/** The token that the proof was made with. One is always tried. */
 const proved = (device: Device | undefined, binding: Buffer, proof: Buffer): Token | undefined => {
-  let found: Token | undefined
-  for (const token of [device?.next, device?.current])
-    if (sameBytes(hashOf(token?.secret ?? DECOY, 'Initiator', binding), proof)) found = token
-  return found
+  const tokens = [device?.next, device?.current].filter((token) => token !== undefined)
+  if (tokens.length === 0) hashOf(DECOY, 'Initiator', binding)
+  return tokens.find(({ secret }) => sameBytes(hashOf(secret, 'Initiator', binding), proof))
 }
 
 const hashOf = (secret: string, role: 'Initiator' | 'Responder', binding: Buffer): Buffer =>
