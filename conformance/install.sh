@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs what the conformance suites need: Debian's packages by name, and slixmpp into a folder of the project's cache.
+# Installs what the conformance suites need: Debian's packages by name, slixmpp into a folder of the project's cache, and a server for the MongoDB driver.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -26,3 +26,5 @@ fi
 
 mvn --batch-mode --quiet --file conformance/interop/pom.xml dependency:copy-dependencies \
   -DoutputDirectory="$PWD/.cache/conformance/smack"
+
+sh conformance/install-mongodb.sh

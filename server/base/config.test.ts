@@ -151,6 +151,14 @@ describe('a wrong configuration', () => {
       'waxwing.yaml:1:9: Nested mappings are not allowed in compact mappings. Write YAML: one `key: value` a line, sections indented by spaces.',
     ],
     [
+      'store: { driver: mongodb }\n',
+      'waxwing.yaml:1:18: store.driver: mongodb needs an address. Write where the database is as store.url.',
+    ],
+    [
+      'store: { url: "mongo://romeo:rosebud@db" }\n',
+      'waxwing.yaml:1:15: store.url: what is written is not an address such as mongodb://name:password@db1.example.org,db2.example.org/waxwing?replicaSet=rs0. Write an address such as mongodb://name:password@db1.example.org,db2.example.org/waxwing?replicaSet=rs0.',
+    ],
+    [
       '- a\n',
       'waxwing.yaml:1:1: the file is not a list of keys and values. Write YAML: one `key: value` a line, sections indented by spaces.',
     ],

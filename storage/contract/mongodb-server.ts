@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, readdir, rm } from 'node:fs/promises'
 import { homedir, tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
 import { MongoMemoryReplSet } from 'mongodb-memory-server-core'
@@ -36,6 +36,8 @@ export const mongoServer = async (): Promise<MongoServer | undefined> => {
     .map((folder) => join(folder, 'mongod'))
     .find((file) => existsSync(file))
   if (installed !== undefined) return memoryServer({ systemBinary: installed, checkMD5: false })
+  const downloaded = (await readdir(CACHE).catch(() => [])).find((file) => file.startsWith('mongod-'))
+  if (downloaded !== undefined) return memoryServer({ systemBinary: join(CACHE, downloaded), checkMD5: false })
   if (existsSync(SECANTUS))
     return standIn('SecantusDB', { explains: { ids: false, others: true } }, SECANTUS, (folder, port) => [
       ...['--port', String(port), '--storage-path', folder, '--enable-test-commands'],

@@ -43,7 +43,7 @@ export const isNotImplemented = (error: unknown): boolean => codeOf(error) === N
 export const storageErrorOf = (error: unknown): StorageError => {
   if (error instanceof StorageError) return error
   const text = error instanceof Error ? error.message : String(error)
-  return new StorageError(`${explanationOf(error)}: ${text}`, { isTransient: outcomeOf(error) !== 'refused', cause: error })
+  return new StorageError(`${explanationOf(error)}: ${text}`, { isTransient: isPassing(error), cause: error })
 }
 
 const explanationOf = (error: unknown): string => {
@@ -55,8 +55,8 @@ const explanationOf = (error: unknown): string => {
   return outcomeOf(error) === 'refused' ? 'MongoDB refused' : 'MongoDB cannot be reached'
 }
 
-/** Whether waiting cannot help: the operator has to change something first. */
-export const isForOperator = (error: unknown): boolean => isWrongLogin(error) || isTooOld(error) || outcomeOf(error) === 'refused'
+/** Whether another try may go well without anybody doing something first. */
+const isPassing = (error: unknown): boolean => outcomeOf(error) !== 'refused' && !isWrongLogin(error) && !isTooOld(error)
 
 const isWrongLogin = (error: unknown): boolean =>
   codeOf(error) === AUTHENTICATION_FAILED || (causeOf(error) !== undefined && isWrongLogin(causeOf(error)))

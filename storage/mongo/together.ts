@@ -10,7 +10,7 @@ import type { Session } from './session.ts'
  * Several documents of one owner, written all or nothing without a transaction. Each is first written with the name of its group beside what it was before; then one small
  * document, the group's, is made, and with it all of them are what they are to be. Whoever meets a document of a group asks for the group's: when it is there the
  * document is new, else it is what it was before. A group that is met unfinished by a writer is given up by making its document first, with the opposite meaning: only one
- * of the two can be made. So a process may end anywhere in between and nothing has to be repaired; see docs/decisions/0009-mongodb-without-transactions.md.
+ * of the two can be made. So a process may end anywhere in between and nothing has to be repaired; see docs/decisions/0011-mongodb-without-transactions.md.
  */
 
 /** A change of one document: its JSON, or nothing when it goes. */
