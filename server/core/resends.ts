@@ -18,6 +18,9 @@ const MAX_ACCOUNTS = 50_000
 /** The latest messages of a session that no log keeps for its account. */
 const MAX_RECENT = 32
 
+/** Ids of so many characters are drawn at random, and not counted. */
+const UNIQUE_LENGTH = 16
+
 /** What a session has sent, as far as its client may send it again: where that is found in its account's log, and what is not found there. */
 export interface Trail {
   /** `undefined`: any, since the server does not remember the session. */
@@ -81,10 +84,10 @@ export class Resends {
     this.#before = { resource: undefined, after: 0, before: parts.lastId + 1, settled: undefined, recent: new Recent() }
   }
 
-  /** A session has sent a message that its account's log does not keep: because the account does not want it, or goes without a ledger. */
+  /** A session has sent a message that its account's log does not keep. */
   remember(session: Session, message: Stanza, to: Address): void {
-    const recent = this.#recentOf(session)
-    for (const print of printsOf(message, to.bare)) recent.add(print)
+    const { id } = message
+    if (id !== undefined) this.#recentOf(session).add(shortPrintOf(message, id, to.bare))
   }
 
   #recentOf(session: Session): Recent {
@@ -163,7 +166,8 @@ export class Resends {
     if (followed === undefined || !session.mayResend) return false
     const prints = printsOf(message, to.bare)
     if (prints.length === 0) return false
-    const isAmong = (known: ReadonlySet<number>): boolean => prints.some((print) => known.has(print))
+    const short = message.id === undefined ? Number.NaN : shortPrintOf(message, message.id, to.bare)
+    const isAmong = (known: ReadonlySet<number>): boolean => known.has(short) || prints.some((each) => known.has(each))
     const known = followed.contacts.get(to.bare) ?? this.#readOnce(session.account, followed, to.bare)
     return known instanceof Promise ? known.then(isAmong) : isAmong(known)
   }
@@ -207,7 +211,7 @@ export class Resends {
       const { from } = message
       const isSame = ({ resource, after, before }: Trail): boolean =>
         entry.id > after && entry.id < before && (resource === undefined || resource === from?.resourcepart)
-      if (from?.bare === account && trails.some(isSame)) for (const print of printsOf(message, contact)) known.add(print)
+      if (from?.bare === account && trails.some(isSame)) for (const each of printsOf(message, contact)) known.add(each)
     }
     return known
   }
@@ -222,10 +226,16 @@ const idSpan = (ms: number): number => idAt(ms) - idAt(0)
 const printsOf = (message: Stanza, contact: BareJid): readonly number[] => {
   const origin = message.get(NS_STANZA_ID, 'origin-id')?.attrs.id
   const prints = origin === undefined || origin === '' ? [] : [print(`${contact} ${origin}`)]
-  if (message.id !== undefined)
-    prints.push(print(`${contact} ${message.restamp({ from: undefined, to: undefined, drop: isAdded }).wire}`))
+  if (message.id !== undefined) prints.push(contentPrintOf(message, contact))
   return prints
 }
+
+const contentPrintOf = (message: Stanza, contact: BareJid): number =>
+  print(`${contact} ${message.restamp({ from: undefined, to: undefined, drop: isAdded }).wire}`)
+
+/** Of ids that are no counters the id is enough, and costs every message less. */
+const shortPrintOf = (message: Stanza, id: string, contact: BareJid): number =>
+  id.length < UNIQUE_LENGTH ? contentPrintOf(message, contact) : print(`${contact} id ${id}`)
 
 const isAdded = ({ ns, name }: Payload): boolean =>
   (ns === NS_DELAY && name === 'delay') || (ns === NS_STANZA_ID && name === 'stanza-id')

@@ -312,7 +312,6 @@ export class Router {
     // RFC 6120 §10.1: it must not come before those that a recipient is still to read from the ledger.
     const canGo = recipients.some((each) => !this.#delivery.isBehind(each)) && !recipients.some((each) => each.isCatchingUp)
     if (canGo) {
-      this.#rememberResends(clean)
       this.#deliver(clean, undefined)
       return undefined
     }

@@ -28,7 +28,7 @@ export const carbons = defineModule({
   perSession: () => ({ isEnabled: false }),
 
   start({ sessions, delivery, ledger, stateOf }) {
-    /** What was eligible and is kept nowhere, the latest last, so that the error that answers it is known. */
+    /** What was eligible, with other devices there, and is kept nowhere, the latest last, so that the error that answers it is known. */
     const unkept = new Set<string>()
     const switchTo = (isEnabled: boolean) => (request: { readonly session: Session | undefined }) => {
       // XEP-0280 §10.1: asking twice is no error.
@@ -106,8 +106,9 @@ export const carbons = defineModule({
           'sent',
           (passage) => {
             const { from, to, entry } = passage
+            if (sessions.of(from.bare).length <= 1) return undefined
             if (entry === undefined) rememberUnkept('sent', passage)
-            return sessions.of(from.bare).length > 1 ? consider('sent', from.bareAddress, to, passage) : undefined
+            return consider('sent', from.bareAddress, to, passage)
           },
           { kind: 'message' },
         ),
@@ -115,9 +116,10 @@ export const carbons = defineModule({
           'inbound',
           (passage) => {
             const { from, to, recipients, entry } = passage
-            if (entry === undefined) rememberUnkept('received', passage)
+            const { length } = sessions.of(to.bare)
+            if (entry === undefined && length > 1) rememberUnkept('received', passage)
             // A message to oneself has been copied as sent; and mostly every device has had the message itself.
-            if (from.bare === to.bare || sessions.of(to.bare).length === recipients?.length) return undefined
+            if (from.bare === to.bare || length === recipients?.length) return undefined
             return consider('received', to.bareAddress, from, passage)
           },
           { kind: 'message' },
