@@ -7,5 +7,5 @@ export const check = (terminal: Terminal, server: ServerSeam, options: Configura
   const file = configurationFile(options)
   const config = readConfiguration(file, server.modules, dataOverride(options))
   terminal.out(file === undefined ? 'There is no waxwing.yaml here; the defaults are in order.' : `${file} is in order.`)
-  terminal.out(`It serves ${config.domain} and keeps its data in ${config.data}.`)
+  terminal.out(`It serves ${config.domain} and keeps its data in ${config.store.driver === 'mongodb' ? 'MongoDB' : config.data}.`)
 }

@@ -1,4 +1,4 @@
-import { MongoClient } from 'mongodb'
+import { type Db, MongoClient } from 'mongodb'
 import { StorageError } from '../storage-error.ts'
 import { type Collections, collectionsOf } from './collections.ts'
 import { storageErrorOf } from './failure.ts'
@@ -16,17 +16,18 @@ const DATABASE = 'waxwing'
 const OLDEST_WIRE_VERSION = 13
 /** Longer than a replica set takes to choose another primary. */
 const SELECTION_MS = 15_000
+const FIRST_SELECTION_MS = 3000
 /** A majority that has not answered by then is asked again. */
 const MAJORITY_MS = 10_000
 /** A server that has not answered by then is given up; longer than the majority may take. */
 const SOCKET_MS = 30_000
 const MAX_CONNECTIONS = 32
 
-/** Connects, and looks at what answers. */
-export const connect = async ({ url, durability, selectionMs = SELECTION_MS }: ConnectionOptions): Promise<Collections> => {
-  const concern =
-    durability === 'full' ? { w: 'majority' as const, j: true, wtimeout: MAJORITY_MS } : { w: 1, j: false, wtimeout: MAJORITY_MS }
-  const client = clientOf(url, {
+/** Looks at what answers, and connects. */
+export const connect = async (options: ConnectionOptions): Promise<Collections> => {
+  const { url, durability, selectionMs = SELECTION_MS } = options
+  const concern = durability === 'full' ? { w: 'majority' as const, j: true } : { w: 1, j: false }
+  const settings = {
     appName: 'waxwing',
     // In the URL's stead, so that no setting there takes the promise of a write away.
     writeConcern: { w: concern.w, journal: concern.j, wtimeoutMS: MAJORITY_MS },
@@ -35,25 +36,30 @@ export const connect = async ({ url, durability, selectionMs = SELECTION_MS }: C
     retryWrites: true,
     retryReads: true,
     ignoreUndefined: true,
-    serverSelectionTimeoutMS: selectionMs,
     socketTimeoutMS: SOCKET_MS,
     maxPoolSize: MAX_CONNECTIONS,
-  })
+  } as const
+  // An operator who starts a server hears soon that its database is not there; a message may wait longer for one that was.
+  const first = clientOf(url, { ...settings, serverSelectionTimeoutMS: Math.min(selectionMs, FIRST_SELECTION_MS) })
   try {
-    await client.connect()
-    const db = client.db(databaseOf(url))
-    const hello = await db.command({ hello: 1 })
-    if (hello.maxWireVersion < OLDEST_WIRE_VERSION)
-      throw new StorageError(`this MongoDB is too old (wire version ${hello.maxWireVersion}): it has to be 5.0 or newer`, {
-        isTransient: false,
-      })
-    // What needs a login fails here, and not with the first message.
-    await db.collection('meta').findOne({})
-    return collectionsOf(client, db, concern)
+    await examine(first.db(databaseOf(url)))
   } catch (error) {
-    await client.close()
     throw storageErrorOf(error)
+  } finally {
+    await first.close()
   }
+  const client = clientOf(url, { ...settings, serverSelectionTimeoutMS: selectionMs })
+  return collectionsOf(client, client.db(databaseOf(url)), { ...concern, wtimeout: MAJORITY_MS })
+}
+
+const examine = async (db: Db): Promise<void> => {
+  const { maxWireVersion } = await db.command({ hello: 1 })
+  if (maxWireVersion < OLDEST_WIRE_VERSION)
+    throw new StorageError(`this MongoDB is too old (wire version ${maxWireVersion}): it has to be 5.0 or newer`, {
+      isTransient: false,
+    })
+  // What needs a login fails here, and not with the first message.
+  await db.collection('meta').findOne({})
 }
 
 const clientOf = (url: string, options: ConstructorParameters<typeof MongoClient>[1]): MongoClient => {
