@@ -17,11 +17,11 @@ const CAPS = `<c xmlns='http://jabber.org/protocol/caps' hash='sha-1' node='urn:
 const SETUP_MS = 60_000
 const DRAIN_MS = 20_000
 
-/** One account publishes to all others, which are its contacts and want its events (XEP-0163): the next item goes out when everybody has one of those under way. */
+/** Some accounts publish to all others, which are their contacts and want their events (XEP-0163): a publisher's next item goes out when everybody has one of those under way. */
 export async function events(options: LoadOptions): Promise<Record<string, number>> {
-  const { serverPid, window } = options
+  const { serverPid, window, publishers = 1 } = options
   const connections = await sessionsOf(options, 0, options.accounts, { resource: 'load' })
-  const circle = new Circle(connections, options.target.domain)
+  const circle = new Circle(connections, publishers, options.target.domain)
   await circle.meets()
   await readWhenQuiet(serverPid)
 
@@ -50,7 +50,14 @@ export async function events(options: LoadOptions): Promise<Record<string, numbe
   }
 }
 
-/** The publisher and its contacts. */
+interface UnderWay {
+  readonly publisher: number
+  readonly sentAtMs: number
+  /** Contacts that have not received it yet. */
+  left: number
+}
+
+/** The publishers, and behind them their contacts. */
 class Circle {
   publishing = true
   published = 0
@@ -62,24 +69,22 @@ class Circle {
   readonly latenciesMs: number[] = []
   readonly contacts: number
   readonly #connections: readonly Connection[]
-  readonly #publisher: Connection
+  readonly #publishers: number
   readonly #jids: readonly string[]
   readonly #run = 100_000 + Math.floor(Math.random() * 900_000)
-  readonly #expected: number[]
-  /** Contacts that have not received an item yet, and when it went out. */
-  readonly #underWay = new Map<number, { left: number; readonly sentAtMs: number }>()
+  /** The last number that each connection received, by publisher. */
+  readonly #lastOf: readonly number[][]
+  readonly #underWay = new Map<number, UnderWay>()
   #isMeeting = true
   #greeted = 0
   #friends = 0
 
-  constructor(connections: readonly Connection[], domain: string) {
-    const [publisher] = connections
-    if (publisher === undefined) throw new Error('nobody publishes')
+  constructor(connections: readonly Connection[], publishers: number, domain: string) {
     this.#connections = connections
-    this.#publisher = publisher
-    this.contacts = connections.length - 1
+    this.#publishers = publishers
+    this.contacts = connections.length - publishers
     this.#jids = connections.map((_, at) => `${usernameOf(at)}@${domain}`)
-    this.#expected = connections.map(() => 0)
+    this.#lastOf = connections.map(() => [])
     for (const [at, connection] of connections.entries()) {
       connection.onClose = () => this.closed++
       connection.onStanza = (xml) => {
@@ -90,30 +95,32 @@ class Circle {
     }
   }
 
-  /** Everybody says what its client can do, and publisher and contacts subscribe to each other. */
+  /** Everybody says what its client can do, and publishers and contacts subscribe to each other. */
   async meets(): Promise<void> {
     for (const connection of this.#connections)
       connection.send(`<iq ${NS} type='get' id='roster'><query xmlns='jabber:iq:roster'/></iq><presence ${NS}>${CAPS}</presence>`)
-    for (const jid of this.#jids.slice(1)) this.#publisher.send(`<presence ${NS} type='subscribe' to='${jid}'/>`)
+    for (const publisher of this.#connections.slice(0, this.#publishers))
+      for (const jid of this.#jids.slice(this.#publishers)) publisher.send(`<presence ${NS} type='subscribe' to='${jid}'/>`)
     const until = performance.now() + SETUP_MS
-    while (this.#friends < this.contacts) {
-      if (performance.now() > until) throw new Error(`${this.#friends} of ${this.contacts} contacts are subscribed`)
+    const pairs = this.contacts * this.#publishers
+    while (this.#friends < pairs) {
+      if (performance.now() > until) throw new Error(`${this.#friends} of ${pairs} contacts are subscribed`)
       await sleep(20)
     }
     // ejabberd looks at the caps of those who were contacts already when their presence came.
     for (const connection of this.#connections) connection.send(`<presence ${NS}>${CAPS}</presence>`)
-    // One item for everybody says that all are known to be interested; servers may still be asking.
-    for (let tries = 0; this.#greeted < this.contacts; tries++) {
-      if (performance.now() > until) throw new Error(`${this.#greeted} of ${this.contacts} contacts get events`)
+    // One item of each for everybody says that all are known to be interested; servers may still be asking.
+    for (let tries = 0; this.#greeted < pairs; tries++) {
+      if (performance.now() > until) throw new Error(`${this.#greeted} of ${pairs} contacts get events`)
       this.#greeted = 0
-      this.#publish(`hello-${tries}`)
+      for (let publisher = 0; publisher < this.#publishers; publisher++) this.#publish(publisher, `hello-${tries}`)
       await sleep(500)
     }
     this.#isMeeting = false
   }
 
   begin(window: number): void {
-    for (let at = 0; at < window; at++) this.#next()
+    for (let publisher = 0; publisher < this.#publishers; publisher++) for (let at = 0; at < window; at++) this.#next(publisher)
   }
 
   async drained(): Promise<void> {
@@ -121,14 +128,14 @@ class Circle {
     while (this.#underWay.size > 0 && performance.now() < until) await sleep(5)
   }
 
-  #next(): void {
+  #next(publisher: number): void {
     const sequence = this.published++
-    this.#underWay.set(sequence, { left: this.contacts, sentAtMs: performance.now() })
-    this.#publish(`${this.#run}-${sequence}`)
+    this.#underWay.set(sequence, { publisher, left: this.contacts, sentAtMs: performance.now() })
+    this.#publish(publisher, `${this.#run}-${sequence}`)
   }
 
-  #publish(title: string): void {
-    this.#publisher.send(
+  #publish(publisher: number, title: string): void {
+    this.#connections[publisher]?.send(
       `<iq ${NS} type='set' id='p-${title}'><pubsub xmlns='http://jabber.org/protocol/pubsub'><publish node='${NODE}'><item id='current'>` +
         `<tune xmlns='${NODE}'><artist>Gerald Finzi</artist><length>255</length><title>${title}</title><track>1</track></tune>` +
         '</item></publish></pubsub></iq>',
@@ -136,7 +143,7 @@ class Circle {
   }
 
   #arrive(at: number, xml: string): void {
-    if (at === 0) return
+    if (at < this.#publishers) return
     const title = textBetween(xml, '<title>', '</title>')
     if (this.#isMeeting) {
       this.#greeted++
@@ -148,14 +155,15 @@ class Circle {
       this.errors++
       return
     }
-    if (sequence !== this.#expected[at]) this.reordered++
-    this.#expected[at] = sequence + 1
+    const last = this.#lastOf[at] ?? []
+    if (sequence <= (last[item.publisher] ?? -1)) this.reordered++
+    last[item.publisher] = sequence
     this.delivered++
     this.lastArrivalMs = performance.now()
     this.latenciesMs.push(this.lastArrivalMs - item.sentAtMs)
     if (--item.left > 0) return
     this.#underWay.delete(sequence)
-    if (this.publishing) this.#next()
+    if (this.publishing) this.#next(item.publisher)
   }
 
   #befriend(at: number, xml: string): void {
@@ -164,9 +172,9 @@ class Circle {
     const connection = this.#connections[at]
     if (type === 'subscribe') {
       connection?.send(`<presence ${NS} type='subscribed' to='${from}'/>`)
-      if (at > 0) connection?.send(`<presence ${NS} type='subscribe' to='${from}'/>`)
+      if (at >= this.#publishers) connection?.send(`<presence ${NS} type='subscribe' to='${from}'/>`)
     }
-    if (type === 'subscribed' && at > 0) this.#friends++
+    if (type === 'subscribed' && at >= this.#publishers) this.#friends++
   }
 
   #answer(connection: Connection, xml: string): void {

@@ -14,4 +14,6 @@ export type LoadOptions = {
   /** Messages for each account, in offline mode; in the archive, in archive mode. */
   readonly messages: number
   readonly streamManagement: boolean
+  /** How many of the accounts publish, in events mode. */
+  readonly publishers?: number
 }

@@ -3,18 +3,27 @@ import { builtIn } from './work.ts'
 
 const CONTACTS = 100
 
-/** One account publishes, a hundred contacts want to know. */
-export const pepRows: readonly Row[] = [
-  {
-    id: 'pep',
-    title: 'personal events: publish to 100 interested contacts, plain TCP, built-in client',
+type Kind = { readonly id: string; readonly title: string; readonly publishers: number; readonly window: number }
+
+const KINDS: readonly Kind[] = [
+  // Items of one account come one after the other, each durable before it is seen.
+  { id: 'pep', title: 'personal events: one account publishes to 100 interested contacts', publishers: 1, window: 4 },
+  { id: 'pep-many', title: 'personal events: ten accounts publish to the same 100 contacts', publishers: 10, window: 1 },
+]
+
+/** Accounts publish, a hundred contacts of theirs want to know. */
+export const pepRows: readonly Row[] = KINDS.map(
+  ({ id, title, publishers, window }): Row => ({
+    id,
+    title: `${title}, plain TCP, built-in client`,
     setup: { ledger: 'durable', archive: false, passwords: 'clear', events: true },
     unit: 'delivered event',
     figures: ['cpuUs', 'perSecond', 'p50Ms', 'p99Ms', 'clientCpuUs', 'otherCpuSeconds'],
     main: 'cpuUs',
-    accounts: () => CONTACTS + 1,
+    accounts: () => CONTACTS + publishers,
     async run(place) {
-      const { figures, problems } = await builtIn(place, 'tcp', { mode: 'events', accounts: CONTACTS + 1 })
+      const accounts = CONTACTS + publishers
+      const { figures, problems } = await builtIn(place, 'tcp', { mode: 'events', accounts, publishers, window })
       return {
         sample: {
           cpuUs: figures.server_cpu_ms_per_1000_delivered,
@@ -27,5 +36,5 @@ export const pepRows: readonly Row[] = [
         faults: [...faultsIn(figures, ['lost', 'reordered', 'failed_conns', 'error_stanzas']), ...problems],
       }
     },
-  },
-]
+  }),
+)
