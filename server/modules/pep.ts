@@ -15,7 +15,7 @@ import { Audience } from './pep/audience.ts'
 import { Guests } from './pep/guests.ts'
 import { LastItems, wantedNodes } from './pep/last-items.ts'
 import { AccountProfile, rulesWith } from './pep/profile.ts'
-import { type HostProfile, pubsub } from './pubsub.ts'
+import { type HostProfile, type NodeConfig, pubsub } from './pubsub.ts'
 import { roster } from './roster.ts'
 
 const SUBSCRIBE_AUTHORIZATION = `${NS_PUBSUB}#subscribe_authorization`
@@ -77,6 +77,8 @@ const FEATURES = [
 export interface PepApi {
   /** The account as the owner of its nodes. */
   profileOf(account: Address): HostProfile
+  /** How nodes of this name begin at every account, where that is not as usual. */
+  setDefaults(node: string, config: Partial<NodeConfig>): void
 }
 
 /** What a session has been served. */
@@ -176,7 +178,12 @@ export const pep = defineModule({
       const owner = addressOf(escapeAttribute(account))
       if (owner !== undefined) unlessItFails(needs.pubsub.endUnentitled(profileOf(owner), contact))
     })
-    const api: PepApi = { profileOf }
+    const api: PepApi = {
+      profileOf,
+      setDefaults(node, wanted) {
+        rules.defaultsOf.set(node, { ...rules.defaults, ...wanted })
+      },
+    }
 
     return {
       api,

@@ -3,6 +3,7 @@ import { observe } from '#server/core/hooks.ts'
 import { defineModule, onGet, onSet } from '#server/core/module.ts'
 import { type Element, el } from '#stanzas/element.ts'
 import { parseElement } from '#stanzas/element-reader.ts'
+import type { Address, BareJid } from '#stanzas/jid.ts'
 import { serialize } from '#stanzas/serialize.ts'
 import { StanzaError } from '#stanzas/stanza-error.ts'
 import { toText, toWire } from '#stanzas/wire.ts'
@@ -13,7 +14,25 @@ const NS_PRIVATE = 'jabber:iq:private'
 /** The elements of one name and namespace, as text. */
 type Fragment = readonly string[]
 
-const keyOf = ({ ns, name }: Element): string => `${ns} ${name}`
+/** What reads and writes the elements of one name and namespace in another way. */
+export interface PrivateKeeper {
+  /** Nothing when none was set. */
+  read(account: Address): Promise<readonly Element[]>
+  /** Replaces all of them; a thrown `StanzaError` is the answer. */
+  write(account: Address, elements: readonly Element[], by: Address): Promise<void>
+}
+
+/** What modules may do with private XML. */
+export interface PrivateXmlApi {
+  /** Hands the elements of this name and namespace to a keeper. */
+  delegate(ns: string, name: string, keeper: PrivateKeeper): void
+  /** What was kept here before it had a keeper. */
+  kept(account: BareJid, ns: string, name: string): Promise<readonly Element[]>
+  /** Removes that. */
+  forget(account: BareJid, ns: string, name: string): Promise<void>
+}
+
+const keyOf = ({ ns, name }: { readonly ns: string; readonly name: string }): string => `${ns} ${name}`
 
 /** Keeps what an account's clients want to find again on every device. */
 export const privateXml = defineModule({
@@ -49,9 +68,21 @@ export const privateXml = defineModule({
         throw new StanzaError('policy-violation', { text: `at most ${config.maxDocuments} are kept` })
     }
 
+    const keepers = new Map<string, PrivateKeeper>()
+    const kept = async (account: string, key: string): Promise<readonly Element[]> =>
+      ((await stores.fragments.get(account, key)) ?? []).map((text) => parseElement(toWire(text)))
+    const api: PrivateXmlApi = {
+      delegate: (ns, name, keeper) => void keepers.set(keyOf({ ns, name }), keeper),
+      kept: (account, ns, name) => kept(account, keyOf({ ns, name })),
+      async forget(account, ns, name) {
+        await stores.fragments.delete(account, keyOf({ ns, name }))
+      },
+    }
+
     return {
+      api,
       iq: [
-        onGet(NS_PRIVATE, 'query', 'own', async ({ payload, to: account }) => {
+        onGet(NS_PRIVATE, 'query', 'own', async ({ payload, to: account, toAddress }) => {
           const asked = payload.getChildren()
           // XEP-0049 §2.3: one namespace in a request, and at least that.
           if (asked.length === 0 || new Set(asked.map(({ ns }) => ns)).size > 1) throw new StanzaError('bad-request')
@@ -59,20 +90,25 @@ export const privateXml = defineModule({
           // What is asked for twice is answered once: asking is cheap, and the answer may be large.
           const wanted = new Map(asked.map((element) => [keyOf(element), element]))
           for (const element of wanted.values()) {
-            const kept = (await stores.fragments.get(account, keyOf(element))) ?? []
+            const key = keyOf(element)
+            const elements = (await keepers.get(key)?.read(toAddress)) ?? (await kept(account, key))
             // Clients count on it: what was never set is empty, and no error.
-            if (kept.length === 0) found.push(el(element.ns, element.name))
-            for (const text of kept) found.push(parseElement(toWire(text)))
+            if (elements.length === 0) found.push(el(element.ns, element.name))
+            found.push(...elements)
           }
           return el(NS_PRIVATE, 'query', {}, ...found)
         }),
-        onSet(NS_PRIVATE, 'query', 'own', async ({ payload, to: account }) => {
+        onSet(NS_PRIVATE, 'query', 'own', async ({ payload, to: account, toAddress, fromAddress }) => {
           const elements = payload.getChildren()
           // XEP-0049 §2.3: at least one, and each with a namespace of its own.
           if (elements.length === 0 || elements.some(({ ns }) => ns === NS_PRIVATE || ns === ''))
             throw new StanzaError('not-acceptable')
-          const fragments = write(elements)
+          const fragments = write(elements.filter((element) => !keepers.has(keyOf(element))))
           await check(account, fragments)
+          for (const [key, keeper] of keepers) {
+            const delegated = elements.filter((element) => keyOf(element) === key)
+            if (delegated.length > 0) await keeper.write(toAddress, delegated, fromAddress)
+          }
           await stores.fragments.putAll(
             account,
             [...fragments].map(([key, value]) => ({ key, value })),

@@ -39,14 +39,17 @@ const defaultsWith = (limits: HostLimits): NodeConfig => ({
 export interface AccountRules {
   readonly limits: HostLimits
   readonly defaults: NodeConfig
+  /** Of nodes whose name says what they are for. */
+  readonly defaultsOf: Map<string, NodeConfig>
   readonly implicitSubscribers: HostProfile['implicitSubscribers']
   readonly hasBlocked: (account: BareJid, address: Address) => boolean | Promise<boolean>
 }
 
 /** The rules for every account. */
-export const rulesWith = (rules: Omit<AccountRules, 'defaults'>): AccountRules => ({
+export const rulesWith = (rules: Omit<AccountRules, 'defaults' | 'defaultsOf'>): AccountRules => ({
   ...rules,
   defaults: defaultsWith(rules.limits),
+  defaultsOf: new Map(),
 })
 
 /** An account as the owner of nodes (XEP-0163 §2.1). */
@@ -65,8 +68,8 @@ export class AccountProfile implements HostProfile {
     return this.#rules.limits
   }
 
-  defaultsFor(): NodeConfig {
-    return this.#rules.defaults
+  defaultsFor(node: string | undefined): NodeConfig {
+    return (node === undefined ? undefined : this.#rules.defaultsOf.get(node)) ?? this.#rules.defaults
   }
 
   mayCreate(asker: Address): boolean {
