@@ -1,5 +1,6 @@
 import type { Module } from '#server/core/module.ts'
 import { blocking } from './blocking.ts'
+import { bookmarks } from './bookmarks.ts'
 import { caps } from './caps.ts'
 import { carbons } from './carbons.ts'
 import { clientCaps } from './client-caps.ts'
@@ -54,6 +55,7 @@ export const modules: readonly Module[] = [
   clientCaps,
   pubsub,
   pep,
+  bookmarks,
   contactAddresses,
   lastActivity,
   commands,
