@@ -1,5 +1,6 @@
 import type { Accounts } from '#server/core/accounts.ts'
 import type { LoginThrottle } from '#server/core/login-throttle.ts'
+import type { BareJid } from '#stanzas/jid.ts'
 import type { C2sStream } from '../c2s.ts'
 import { type BindingType, offeredBindings } from '../sasl/channel-binding.ts'
 import { tokenMechanisms } from '../sasl/hashed-token.ts'
@@ -45,6 +46,8 @@ export interface Attempt {
   readonly mechanism: string
   /** Absent: the client waits to be asked. */
   readonly initial: string | undefined
+  /** Who opened the stream, in a profile that holds the client to it (XEP-0388 §2.3). */
+  readonly from?: BareJid | undefined
   /** Where it says that it has a token; then it may choose from what takes tokens, and from nothing else. */
   readonly fast?: FastEnvironment | undefined
 }
@@ -137,7 +140,7 @@ export class Logins {
       domain,
       accounts,
       tls: stream.connection.tls,
-      from: stream.from,
+      from: attempt.from,
       fast: attempt.fast,
       offered: offered.names,
       bindings: offered.bindings,

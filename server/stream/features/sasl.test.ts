@@ -181,6 +181,20 @@ conversation('RFC 6120 §6.3.8: an authorization identity must be the own one', 
   await actor.receives(success)
 })
 
+conversation(
+  'RFC 6120 §6.3.8: without an authorization identity, who one is follows from the credentials, whoever opened the stream',
+  {},
+  async ({ visit, createAccount }) => {
+    await createAccount('juliet@verona.example')
+    const actor = await visit()
+    await actor.opensStream(undefined, 'romeo@verona.example')
+    await actor.sends(plain('juliet', 'wrong'))
+    await actor.receives(failure('not-authorized'))
+    await actor.sends(plain('juliet', 'secret'))
+    await actor.receives(success)
+  },
+)
+
 /** Everything that a client is told from the first byte to the end of an attempt, but for what is random. */
 const toldOf = async (actor: Actor, mechanism: 'PLAIN' | 'SCRAM-SHA-256', username: string): Promise<string> => {
   const told: string[] = [show(await actor.opensStream())]

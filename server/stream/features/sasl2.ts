@@ -188,6 +188,7 @@ export const sasl2 = (options: Sasl2Options): StreamFeature => {
     return logins.begin(stream, profile, {
       mechanism: element.attrs.mechanism ?? '',
       initial: element.getChildText('initial-response')?.trim(),
+      from: stream.from,
       // XEP-0484 §3.4
       fast: use === undefined || clientId === undefined ? undefined : { devices, clientId, count: use.count },
     })
