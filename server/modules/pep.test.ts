@@ -97,7 +97,10 @@ conversation('XEP-0163 §6.1: an account says that it has nodes, and what can be
     ...['config-node', 'create-and-configure', 'publish-options', 'last-published', 'pubsub-on-a-jid'],
   ])
     expect(features).toContain(`${PUBSUB}#${must}`)
-  expect(domain?.getChildren('feature').map(({ attrs }) => attrs.var)).toContain(`${PUBSUB}#publish-options`)
+  // Profanity and Smack look there.
+  const domainFeatures = domain?.getChildren('feature').map(({ attrs }) => attrs.var)
+  for (const feature of [PUBSUB, `${PUBSUB}#publish-options`, `${PUBSUB}#access-whitelist`])
+    expect(domainFeatures).toContain(feature)
 })
 
 conversation(

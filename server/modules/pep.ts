@@ -15,7 +15,7 @@ import { Audience } from './pep/audience.ts'
 import { Guests } from './pep/guests.ts'
 import { LastItems, wantedNodes } from './pep/last-items.ts'
 import { AccountProfile, rulesWith } from './pep/profile.ts'
-import { type HostProfile, type NodeConfig, pubsub } from './pubsub.ts'
+import { ENGINE_FEATURES, featuresOf, type HostProfile, type NodeConfig, pubsub } from './pubsub.ts'
 import { roster } from './roster.ts'
 
 const SUBSCRIBE_AUTHORIZATION = `${NS_PUBSUB}#subscribe_authorization`
@@ -23,54 +23,8 @@ const IDENTITY = { category: 'pubsub', type: 'pep' }
 
 /** XEP-0163 §5, §6.1, and what else of XEP-0060 accounts can do. */
 const FEATURES = [
-  NS_PUBSUB,
-  ...[
-    'access-authorize',
-    'access-open',
-    'access-presence',
-    'access-roster',
-    'access-whitelist',
-    'auto-create',
-    'auto-subscribe',
-    'collections',
-    'config-node',
-    'config-node-max',
-    'create-and-configure',
-    'create-nodes',
-    'delete-items',
-    'delete-nodes',
-    'filtered-notifications',
-    'instant-nodes',
-    'item-ids',
-    'last-published',
-    'leased-subscription',
-    'manage-subscriptions',
-    'member-affiliation',
-    'meta-data',
-    'modify-affiliations',
-    'multi-items',
-    'outcast-affiliation',
-    'persistent-items',
-    'presence-notifications',
-    'presence-subscribe',
-    'publish',
-    'publish-node-full',
-    'publish-only-affiliation',
-    'publish-options',
-    'publisher-affiliation',
-    'pubsub-on-a-jid',
-    'purge-nodes',
-    'retract-items',
-    'retrieve-affiliations',
-    'retrieve-default',
-    'retrieve-default-sub',
-    'retrieve-items',
-    'retrieve-subscriptions',
-    'rsm',
-    'subscribe',
-    'subscription-notifications',
-    'subscription-options',
-  ].map((feature) => `${NS_PUBSUB}#${feature}`),
+  ...ENGINE_FEATURES,
+  ...featuresOf(['auto-create', 'auto-subscribe', 'filtered-notifications', 'presence-subscribe', 'pubsub-on-a-jid']),
 ]
 
 /** What modules may do with the nodes of accounts, by the engine of `pubsub`. */
@@ -94,8 +48,8 @@ export const pep = defineModule({
   name: 'pep',
   summary: 'Makes every account a place to publish to: moods, avatars, keys, bookmarks.',
   xeps: { 'XEP-0163': '1.2.2', 'XEP-0222': '1.0.1', 'XEP-0223': '1.1.1' },
-  // Profanity looks for publish-options at the domain.
-  features: { account: FEATURES, server: [`${NS_PUBSUB}#publish-options`] },
+  // COMPAT(Profanity 0.13, Smack 4.5): they look at the domain, as XEP-0163 had it before 1.2: for publish-options, for `pubsub` itself and access-whitelist.
+  features: { account: FEATURES, server: FEATURES },
   identities: { account: [IDENTITY], server: [IDENTITY] },
   config: {
     maxNodes: integer({ default: 200, min: 1, doc: 'How many nodes an account may have.' }),
