@@ -29,7 +29,15 @@ export type {
   PubsubEvent,
   PubsubListener,
 } from './pubsub/api.ts'
-export type { AccessModel, Affiliation, NodeConfig, PublishModel, SendLast } from './pubsub/node-config.ts'
+export { ENGINE_FEATURES, featuresOf } from './pubsub/features.ts'
+export {
+  type AccessModel,
+  type Affiliation,
+  type NodeConfig,
+  type PublishModel,
+  type SendLast,
+  USUAL_CONFIG,
+} from './pubsub/node-config.ts'
 
 /** Nodes, and places of items and subscriptions, that stay in memory: some 50 MB when all are used. */
 const MEMORY = { nodes: 50_000, entries: 250_000 }

@@ -1,38 +1,13 @@
 import type { Address, BareJid } from '#stanzas/jid.ts'
-import type { Affiliation, HostLimits, HostProfile, NodeConfig, NodeFacts } from '../pubsub.ts'
+import { type Affiliation, type HostLimits, type HostProfile, type NodeConfig, type NodeFacts, USUAL_CONFIG } from '../pubsub.ts'
 
-/** XEP-0163 §5; of the rest, what asks least of a client that never configures anything. */
+/** XEP-0163 §5. */
 const defaultsWith = (limits: HostLimits): NodeConfig => ({
-  nodeType: 'leaf',
-  title: '',
-  description: '',
-  language: '',
-  payloadType: '',
-  contacts: [],
+  ...USUAL_CONFIG,
   accessModel: 'presence',
-  rosterGroups: [],
-  publishModel: 'publishers',
-  isSubscribable: true,
-  persistItems: true,
   // What is published takes the place of what was: a mood, a tune.
   maxItems: 1,
-  itemExpire: 'max',
-  whenFull: 'retract-oldest',
   maxPayloadBytes: limits.payloadBytes,
-  deliverNotifications: true,
-  deliverPayloads: true,
-  notifyConfig: false,
-  notifyDelete: true,
-  notifyRetract: true,
-  notifySub: false,
-  sendLast: 'on_sub_and_presence',
-  presenceBasedDelivery: false,
-  itemReply: 'none',
-  notificationType: 'headline',
-  collections: [],
-  childrenPolicy: 'owners',
-  childrenWhitelist: [],
-  childrenMax: 'max',
 })
 
 /** What the accounts of this server have in common as owners of nodes. */

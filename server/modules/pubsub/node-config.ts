@@ -45,3 +45,37 @@ export interface NodeConfig {
   readonly childrenWhitelist: readonly string[]
   readonly childrenMax: number | 'max'
 }
+
+/** How a node behaves unless its host or its creator says otherwise. */
+export const USUAL_CONFIG: Omit<NodeConfig, 'maxPayloadBytes'> = {
+  nodeType: 'leaf',
+  title: '',
+  description: '',
+  language: '',
+  payloadType: '',
+  contacts: [],
+  accessModel: 'open',
+  rosterGroups: [],
+  publishModel: 'publishers',
+  isSubscribable: true,
+  persistItems: true,
+  maxItems: 'max',
+  itemExpire: 'max',
+  whenFull: 'retract-oldest',
+  deliverNotifications: true,
+  deliverPayloads: true,
+  notifyConfig: false,
+  notifyDelete: true,
+  notifyRetract: true,
+  notifySub: false,
+  // XEP-0060 §4.3: who can send the last item does so unless told otherwise.
+  sendLast: 'on_sub_and_presence',
+  presenceBasedDelivery: false,
+  itemReply: 'none',
+  // §12.7: what was missed is read from the node; it need not wait in the ledger.
+  notificationType: 'headline',
+  collections: [],
+  childrenPolicy: 'owners',
+  childrenWhitelist: [],
+  childrenMax: 'max',
+}

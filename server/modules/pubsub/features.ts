@@ -1,0 +1,51 @@
+import { NS_PUBSUB } from '#stanzas/namespaces.ts'
+
+/** Names of XEP-0060 §10 as disco knows them. */
+export const featuresOf = (names: readonly string[]): readonly string[] => names.map((name) => `${NS_PUBSUB}#${name}`)
+
+/** What the engine does of XEP-0060 §10 and XEP-0248 §9, whoever owns the nodes. */
+export const ENGINE_FEATURES: readonly string[] = [
+  NS_PUBSUB,
+  ...featuresOf([
+    'access-authorize',
+    'access-open',
+    'access-presence',
+    'access-roster',
+    'access-whitelist',
+    'collections',
+    'config-node',
+    'config-node-max',
+    'create-and-configure',
+    'create-nodes',
+    'delete-items',
+    'delete-nodes',
+    'instant-nodes',
+    'item-ids',
+    'last-published',
+    'leased-subscription',
+    'manage-subscriptions',
+    'member-affiliation',
+    'meta-data',
+    'modify-affiliations',
+    'multi-items',
+    'outcast-affiliation',
+    'persistent-items',
+    'presence-notifications',
+    'publish',
+    'publish-node-full',
+    'publish-only-affiliation',
+    'publish-options',
+    'publisher-affiliation',
+    'purge-nodes',
+    'retract-items',
+    'retrieve-affiliations',
+    'retrieve-default',
+    'retrieve-default-sub',
+    'retrieve-items',
+    'retrieve-subscriptions',
+    'rsm',
+    'subscribe',
+    'subscription-notifications',
+    'subscription-options',
+  ]),
+]
