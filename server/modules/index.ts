@@ -1,4 +1,5 @@
 import type { Module } from '#server/core/module.ts'
+import { avatars } from './avatars.ts'
 import { blocking } from './blocking.ts'
 import { bookmarks } from './bookmarks.ts'
 import { caps } from './caps.ts'
@@ -56,6 +57,7 @@ export const modules: readonly Module[] = [
   pubsub,
   pep,
   bookmarks,
+  avatars,
   contactAddresses,
   lastActivity,
   commands,

@@ -25,8 +25,6 @@ export interface CardPart {
 export interface VcardApi {
   /** Lets a part have its say about every card; parts are asked in the order they came. */
   addPart(part: CardPart): void
-  /** The card that is kept; without children when there is none. */
-  card(account: BareJid): Promise<Element>
 }
 
 /** Keeps an account's card and shows it to everyone. */
@@ -49,7 +47,7 @@ export const vcard = defineModule({
       const card = await stores.cards.get(account, CARD)
       return card === undefined ? el(NS_VCARD, 'vCard') : parseElement(toWire(card))
     }
-    const api: VcardApi = { addPart: (part) => void parts.push(part), card: kept }
+    const api: VcardApi = { addPart: (part) => void parts.push(part) }
     return {
       api,
       iq: [
