@@ -56,6 +56,7 @@ export class Batch {
   mayBeWritten = false
   isOver = false
   lastId: LogId = 0
+  highestMarked: LogId = 0
   #bytes = 0
 
   get isEmpty(): boolean {
@@ -99,6 +100,7 @@ export class Batch {
 
   clear(owner: string, id: LogId, takenAtMs: number): void {
     this.marks.push({ key: logKey(owner, id), takenAtMs })
+    this.highestMarked = Math.max(this.highestMarked, id)
     this.owners.add(owner)
   }
 
@@ -155,7 +157,7 @@ export class Batch {
 /** The owners beside this one, unless they follow from the peer: a record of one place may name one who has none. */
 const othersOf = ({ places }: LogRecord, owner: string, peer: string): readonly string[] | undefined => {
   if (places.length === 1) return undefined
-  if (places.length === 2 && places.some((place) => place.owner === peer)) return undefined
+  if (places.length === 2 && peer !== owner && places.some((place) => place.owner === peer)) return undefined
   return places.map((place) => place.owner as string).filter((other) => other !== owner)
 }
 

@@ -54,6 +54,8 @@ export class Committer {
     const refusal = this.#refusal
     if (refusal !== undefined) return void setImmediate(() => done(refusal))
     for (const { owner } of record.places) this.#yieldTo(owner)
+    // Marks are written behind entries; one that was taken off before there was an entry is no mark of it.
+    if (record.id <= this.#collecting.highestMarked) this.#seal()
     const { lastId } = this.#parts
     this.#collecting.append(record, lastId.value, done)
     if (this.#collecting.lastId === record.id) lastId.give(record.id)
@@ -137,12 +139,16 @@ export class Committer {
   #yieldTo(owner: string): void {
     if (this.#collecting.readers.size > 0 && this.#collecting.readers.has(owner)) {
       this.#collecting.isReadFirst = true
-      this.#sealed.push(this.#collecting)
-      this.#collecting = new Batch()
+      this.#seal()
     }
     // Those that are closed already, or under way, are followed by the one that this goes into.
     for (const batch of this.#sealed) if (batch.readers.has(owner)) batch.isReadFirst = true
     if (this.#committing?.readers.has(owner) === true) this.#committing.isReadFirst = true
+  }
+
+  #seal(): void {
+    this.#sealed.push(this.#collecting)
+    this.#collecting = new Batch()
   }
 
   #schedule(): void {

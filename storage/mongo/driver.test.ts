@@ -1,8 +1,9 @@
 import { MongoClient } from 'mongodb'
 import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { wire } from '#stanzas/wire.ts'
 import { type MongoServer, mongoServer } from '../contract/mongodb-server.ts'
 import { type CommandProxy, type Fate, fakeServer, proxyTo } from '../contract/mongodb-wire.ts'
-import { append, idsOf, juliet, message, romeo } from '../contract/subject.ts'
+import { append, idsOf, jid, juliet, message, place, romeo } from '../contract/subject.ts'
 import type { Commit } from '../driver.ts'
 import type { StorageError } from '../storage-error.ts'
 import { MongoDriver, type MongoOptions } from './driver.ts'
@@ -332,6 +333,27 @@ describe.skipIf(found === undefined)(
         client.db(database).collection<{ _id: string }>('meta').findOne({ _id: 'schema' }),
       )
       expect(kept).toEqual({ _id: 'schema', ...becomes })
+    })
+
+    test('what replaces a stanza reaches every owner of the record, also those that its places do not name as peers', async () => {
+      const { log } = await open()
+      const tybalt = jid('tybalt@verona.example')
+      const places = [place(juliet, juliet, 'in'), place(romeo, tybalt, 'out')]
+      await append(log, message(1, { places }))
+      await append(log, message(2, { places: [...places, place(tybalt, romeo, 'in')] }))
+      for (const id of [1, 2]) expect(await log.replace(juliet, id, wire('<gone/>'))).toBe(true)
+      for (const owner of [juliet, romeo])
+        expect((await log.range(owner, { limit: 9 })).map(({ stanza }) => stanza)).toEqual(['<gone/>', '<gone/>'])
+      expect((await log.get(tybalt, 2))?.stanza).toBe('<gone/>')
+    })
+
+    test('a mark that was taken off before there was an entry is no mark of it, also in one turn', async () => {
+      const { log } = await open()
+      log.clearPending(juliet, 5, 1)
+      const appended = append(log, message(5))
+      log.clearPending(juliet, 4, 1)
+      await appended
+      expect(await log.countPending(juliet)).toBe(1)
     })
 
     test('closing commits what is queued, and then refuses', async () => {
