@@ -22,6 +22,7 @@ import { ping } from './ping.ts'
 import { presence } from './presence.ts'
 import { privateXml } from './private-xml.ts'
 import { pubsub } from './pubsub.ts'
+import { readMarkers } from './read-markers.ts'
 import { registration } from './registration.ts'
 import { roster } from './roster.ts'
 import { streamLimits } from './stream-limits.ts'
@@ -58,6 +59,7 @@ export const modules: readonly Module[] = [
   pep,
   bookmarks,
   avatars,
+  readMarkers,
   contactAddresses,
   lastActivity,
   commands,
