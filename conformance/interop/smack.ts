@@ -9,7 +9,8 @@ import { projectRoot, runToEnd, type ServerProcess } from '../server-process.ts'
 import { startServer } from '../start-server.ts'
 import { type Result, readLog, readResults, readStep } from './baseline.ts'
 
-const mainClass = 'org.igniterealtime.smack.inttest.SmackIntegrationTestFramework'
+const mainClass = 'Suite'
+const sources = ['Suite.java', 'Results.java'].map((name) => join(projectRoot, 'conformance', 'interop', name))
 const jars = join(projectRoot, '.cache', 'conformance', 'smack')
 const runTimeoutMs = 20 * 60_000
 const replyTimeoutMs = 10_000
@@ -34,7 +35,7 @@ export const runSmack = async (options: SmackOptions): Promise<readonly Result[]
   const address = `127.${oneOf254()}.${oneOf254()}.${oneOf254()}`
   const relay = await openRelay(server.ports.c2s, address, xmppPort)
   try {
-    await runToEnd('javac', ['-cp', `${jars}/*`, '-d', folder, join(projectRoot, 'conformance', 'interop', 'Results.java')])
+    await runToEnd('javac', ['-cp', `${jars}/*`, '-d', folder, ...sources])
     await trust(server.caFile, join(folder, 'trust.p12'))
     const log = await runJava(javaArguments(folder, address, server, options.classes), options)
     const results = await readFile(join(folder, 'results'), 'utf8').catch(() => undefined)
