@@ -161,7 +161,7 @@ conversation(
   },
 )
 
-conversation('XEP-0048 §3: pages, which XEP-0402 has no place for, stay in the old lists', { modules }, async (scene) => {
+conversation('XEP-0048: pages, which XEP-0402 has no place for, stay in the old lists', { modules }, async (scene) => {
   const { modern, oldest } = await devices(scene)
   const page = `<url xmlns="${OLD}" name="Works" url="https://verona.example/"/>`
   expect(await outcome(oldest, writesPrivate(entry(PLAY), page))).toBe('result')

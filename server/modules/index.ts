@@ -29,6 +29,7 @@ import { streamLimits } from './stream-limits.ts'
 import { subscriptions } from './subscriptions.ts'
 import { ticks } from './ticks.ts'
 import { vcard } from './vcard.ts'
+import { vcard4 } from './vcard4.ts'
 import { version } from './version.ts'
 
 /** Every module of the server: one import and one line each. */
@@ -59,6 +60,7 @@ export const modules: readonly Module[] = [
   pep,
   bookmarks,
   avatars,
+  vcard4,
   readMarkers,
   contactAddresses,
   lastActivity,

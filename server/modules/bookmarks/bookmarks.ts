@@ -23,7 +23,7 @@ import {
 } from './conference.ts'
 
 const NS_PUBSUB_ERRORS = 'http://jabber.org/protocol/pubsub#errors'
-/** The item of the old list (XEP-0048 §3), and the document of what else is in it. */
+/** The item of the old list, and the document of what else is in it. */
 const CURRENT = 'current'
 /** Accounts that are known to have both nodes the same; others are looked at when they ask. */
 const MAX_PREPARED = 10_000
