@@ -128,8 +128,17 @@ export interface LogFilter {
   readonly isTransient?: boolean
 }
 
-export interface LogQuery extends LogFilter {
+/** How much is read at once. */
+export interface LogPageSize {
   readonly limit: number
+  /**
+   * A driver may end the page behind the entry with which its stanzas have so many bytes together, though there are more; never in front of it.
+   * A thousand of the largest stanzas would fill the memory.
+   */
+  readonly maxBytes?: number
+}
+
+export interface LogQuery extends LogFilter, LogPageSize {
   /** Newest first. */
   readonly backwards?: boolean
 }
@@ -150,7 +159,7 @@ export interface Log {
   /** Takes the pending mark off, and removes the entry when it is transient; written with the next batch. Unknown marks are ignored. */
   clearPending(owner: BareJid, id: LogId, takenAtMs: number): void
   /** The owner's pending entries, oldest first. */
-  pending(owner: BareJid, page: { readonly after?: LogId; readonly limit: number }): Promise<readonly LogEntry[]>
+  pending(owner: BareJid, page: LogPageSize & { readonly after?: LogId }): Promise<readonly LogEntry[]>
   /** How many are pending. */
   countPending(owner: BareJid): Promise<number>
   get(owner: BareJid, id: LogId): Promise<LogEntry | undefined>

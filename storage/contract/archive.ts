@@ -25,6 +25,7 @@ export const archiveContract = (subject: Subject): void => {
   transients(subject)
   takenTimes(subject)
   filters(subject)
+  heavyPages(subject)
   conversations(subject)
   searches(subject)
   replacing(subject)
@@ -136,6 +137,30 @@ const fill = async ({ driver }: Stage): Promise<void> => {
     await append(driver.log, message(id, { isText: id % 4 !== 0, places: [own] }))
   }
 }
+
+const heavyPages = (subject: Subject): void =>
+  onStage(subject, 'log, heavy pages', (stage) => {
+    test('a page that has enough bytes may end, and loses nothing', async () => {
+      const { log } = stage.driver
+      const heavy = saying('x'.repeat(1_000))
+      for (let id = 1; id <= 12; id++) await append(log, message(id, { stanza: heavy }))
+      const all = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]
+      const maxBytes = heavy.length * 3
+      const pages = [
+        [all, await log.range(juliet, { limit: 50, maxBytes })],
+        [all, await log.range(juliet, { peer: romeo, limit: 50, maxBytes })],
+        [all.toReversed(), await log.range(juliet, { limit: 50, maxBytes, backwards: true })],
+        [all, await log.search(juliet, 'xxxx', { limit: 50, maxBytes })],
+        [all, await log.pending(juliet, { limit: 50, maxBytes })],
+      ] as const
+      for (const [ids, page] of pages) {
+        expect(page.length).toBeGreaterThanOrEqual(3)
+        expect(idsOf(page)).toEqual(ids.slice(0, page.length))
+      }
+      expect(await log.range(juliet, { limit: 2, maxBytes })).toHaveLength(2)
+      expect(await log.pending(juliet, { limit: 1, maxBytes: 1 })).toHaveLength(1)
+    })
+  })
 
 const filters = (subject: Subject): void =>
   onStage(subject, 'log, filters', (stage) => {

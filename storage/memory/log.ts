@@ -1,7 +1,7 @@
 import type { BareJid } from '#stanzas/jid.ts'
 import type { Wire } from '#stanzas/wire.ts'
 import { passes } from '../log-filter.ts'
-import type { Log, LogConversation, LogEntry, LogId, LogQuery, LogRecord } from '../shapes.ts'
+import type { Log, LogConversation, LogEntry, LogId, LogPageSize, LogQuery, LogRecord } from '../shapes.ts'
 import { StorageError } from '../storage-error.ts'
 import { checkTextKey } from '../text-key.ts'
 import { beginningsOf, wordsOfStanza } from '../words.ts'
@@ -68,11 +68,12 @@ export const memoryLog = (queue: CommitQueue): Log => {
   return {
     append: (record, done) => queue.append(() => shelf.append(record), done),
     clearPending: (owner, id, takenAtMs) => queue.retried(() => shelf.clearPending(owner, id, takenAtMs)),
-    pending: (owner, { after = 0, limit }) =>
+    pending: (owner, { after = 0, ...size }) =>
       queue.read(() =>
-        pendingOf(owner)
-          .filter((entry) => entry.id > after)
-          .slice(0, limit),
+        pageOf(
+          pendingOf(owner).filter((entry) => entry.id > after),
+          size,
+        ),
       ),
     countPending: (owner) => queue.read(() => pendingOf(owner).length),
     get: (owner, id) => queue.read(() => shelf.get(owner, id)),
@@ -97,7 +98,19 @@ export const memoryLog = (queue: CommitQueue): Log => {
 
 const select = (entries: readonly LogEntry[], query: LogQuery): readonly LogEntry[] => {
   const found = entries.filter((entry) => passes(query, entry))
-  return (query.backwards === true ? found.reverse() : found).slice(0, query.limit)
+  return pageOf(query.backwards === true ? found.reverse() : found, query)
+}
+
+const pageOf = (
+  entries: readonly LogEntry[],
+  { limit, maxBytes = Number.POSITIVE_INFINITY }: LogPageSize,
+): readonly LogEntry[] => {
+  let bytes = 0
+  const end = entries.findIndex(({ stanza }) => {
+    bytes += stanza.length
+    return bytes >= maxBytes
+  })
+  return entries.slice(0, end === -1 ? limit : Math.min(limit, end + 1))
 }
 
 const conversationsOf = (

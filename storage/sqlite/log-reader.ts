@@ -97,9 +97,9 @@ export class LogReader {
   range(owner: number, query: LogQuery, peer: number | undefined): Page | Missing {
     const window = windowOf(query, peer)
     const order: Order = { limit: query.limit, isBackwards: query.backwards === true }
-    if (peer === undefined) return this.#page(this.choose(owner, window, order, this.#pace.entriesPerLook))
+    if (peer === undefined) return this.#page(this.choose(owner, window, order, this.#pace.entriesPerLook), query.maxBytes)
     const found = this.#chooseOfPeer(owner, peer, window, order)
-    return found === 'peers' ? found : this.#page(found)
+    return found === 'peers' ? found : this.#page(found, query.maxBytes)
   }
 
   #chooseOfPeer(owner: number, peer: number, window: Window, order: Order): Choices | 'peers' {
@@ -122,7 +122,7 @@ export class LogReader {
       const words = this.wordsOf(id)
       return beginnings.every((beginning) => words.some((word) => word.startsWith(beginning)))
     }
-    return this.#page(this.#chooseBy(visit, owner, window, order, indexedTo, isFound))
+    return this.#page(this.#chooseBy(visit, owner, window, order, indexedTo, isFound), query.maxBytes)
   }
 
   /** How many there are, and where to go on counting. */
@@ -162,7 +162,7 @@ export class LogReader {
     return { peers: shown.map(({ peer }) => this.#names.textOf(peer)), last: shown.map(({ last }) => last) }
   }
 
-  pending(owner: number, after: number, limit: number): Page {
+  pending(owner: number, after: number, limit: number, maxBytes: number | undefined): Page {
     const entries: Posting[] = []
     if (limit > 0) {
       const find = this.finder(owner)
@@ -178,7 +178,7 @@ export class LogReader {
         if (tail.isPending(at)) entries.push(tail.postingAt(at))
       }
     }
-    return this.#page({ entries })
+    return this.#page({ entries }, maxBytes)
   }
 
   countPending(owner: number): number {
@@ -299,7 +299,8 @@ export class LogReader {
     return pass === undefined ? [active] : [pass.frozen, active]
   }
 
-  #page({ entries, next }: Choices): Page {
+  #page({ entries, next }: Choices, maxBytes = Number.POSITIVE_INFINITY): Page {
+    let bytes = 0
     const page: Page = { ids: [], times: [], peers: [], flags: [], taken: [], stanzas: [], next }
     for (const { id, peer, flags, takenAtMs } of entries) {
       const record = this.#records.read(id)
@@ -309,7 +310,11 @@ export class LogReader {
       page.peers.push(this.#names.textOf(peer))
       page.flags.push(flags)
       page.taken.push(takenAtMs)
-      page.stanzas.push(stanzaOf(record))
+      const stanza = stanzaOf(record)
+      page.stanzas.push(stanza)
+      bytes += stanza.length
+      // There is nothing to go on looking for.
+      if (bytes >= maxBytes) return { ...page, next: undefined }
     }
     return page
   }

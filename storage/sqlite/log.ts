@@ -18,7 +18,7 @@ export interface LogCalls {
   'log-search'(owner: string, beginnings: readonly string[], query: LogQuery): Page | Missing | undefined
   'log-count'(owner: string, filter: LogFilter): Count | Missing
   'log-conversations'(owner: string, before: number, limit: number): ConversationPage | Missing | undefined
-  'log-pending'(owner: string, after: number, limit: number): Page | undefined
+  'log-pending'(owner: string, after: number, limit: number, maxBytes: number | undefined): Page | undefined
   'log-count-pending'(owner: string): number
   /** Does a step of what is missing, and tells whether there is more to do. */
   'log-index'(owner: string, missing: Missing): boolean
@@ -57,7 +57,7 @@ export const logCalls = ({ names, store, reader, changes, remover }: LogParts): 
       withPeer(owner, query, (row, peer) => reader.search(row, beginnings, query, peer)),
     'log-count': (owner, filter) => withPeer(owner, filter, (row, peer) => reader.count(row, filter, peer)) ?? [0, undefined],
     'log-conversations': (owner, before, limit) => withOwner(owner, (row) => reader.conversations(row, before, limit)),
-    'log-pending': (owner, after, limit) => withOwner(owner, (row) => reader.pending(row, after, limit)),
+    'log-pending': (owner, after, limit, maxBytes) => withOwner(owner, (row) => reader.pending(row, after, limit, maxBytes)),
     'log-count-pending': (owner) => withOwner(owner, (row) => reader.countPending(row)) ?? 0,
     'log-index': (owner, missing) =>
       withOwner(owner, (row) => (missing === 'peers' ? changes.extendPeers(row) : changes.extendWords(row))) ?? false,
@@ -90,14 +90,20 @@ export const sqliteLog = (channel: Channel): Log => {
       const page = await ask(owner, () => question(rest))
       for (const entry of entriesOf(owner, page)) entries.push(entry)
       if (page?.next === undefined) return entries
-      rest = { ...rest, limit: query.limit - entries.length, [query.backwards === true ? 'before' : 'after']: page.next }
+      const maxBytes = rest.maxBytes === undefined ? undefined : rest.maxBytes - bytesOf(page.stanzas)
+      rest = {
+        ...rest,
+        limit: query.limit - entries.length,
+        ...(maxBytes !== undefined && { maxBytes }),
+        [query.backwards === true ? 'before' : 'after']: page.next,
+      }
     }
   }
   return {
     append: (record, done) => channel.append(record, done),
     clearPending: (owner, id, takenAtMs) => channel.clearPending(owner, id, takenAtMs),
-    async pending(owner, { after = 0, limit }) {
-      return entriesOf(owner, await channel.read('log-pending', checkTextKey(owner), after, limit))
+    async pending(owner, { after = 0, limit, maxBytes }) {
+      return entriesOf(owner, await channel.read('log-pending', checkTextKey(owner), after, limit, maxBytes))
     },
     async countPending(owner) {
       return channel.read('log-count-pending', checkTextKey(owner))
@@ -146,6 +152,8 @@ export const sqliteLog = (channel: Channel): Log => {
     flush: () => channel.write('flush'),
   }
 }
+
+const bytesOf = (stanzas: readonly string[]): number => stanzas.reduce((sum, { length }) => sum + length, 0)
 
 const isMissing = (answer: unknown): answer is Missing => answer === 'peers' || answer === 'words'
 
