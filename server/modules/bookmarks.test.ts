@@ -229,6 +229,19 @@ conversation('XEP-0411 §4: what was kept before there was one list is taken int
   expect(Object.keys(await newList(after))).toEqual([ORCHARD])
 })
 
+conversation('XEP-0402 §5.3.1: a copy that a crash left behind is put right before it is read', memory, async (scene) => {
+  const { modern, oldest } = await devices(scene)
+  expect(await outcome(modern, adds(PLAY))).toBe('result')
+  expect(await oldList(oldest)).toBe(show(storage(entry(PLAY))))
+  const nodes = scene.driver.documents<{ readonly payload?: string }>('pubsub/nodes')
+  for (const { key, value } of await nodes.list('juliet@verona.example'))
+    if (value.payload?.startsWith('<storage') === true)
+      await nodes.put('juliet@verona.example', key, { ...value, payload: storage() })
+  await scene.dies()
+  const after = await listens(scene, 'juliet@verona.example/older', OLD)
+  expect(await oldList(after)).toBe(show(storage(entry(PLAY))))
+})
+
 conversation('XEP-0411 §4: a list at the old node alone is taken into the new one', memory, async (scene) => {
   const { modern, oldest } = await devices(scene)
   expect(await outcome(oldest, writesOld(entry(PLAY)))).toBe('result')

@@ -42,7 +42,8 @@ export const toEntry = ({ id, conference }: Bookmark): Element => {
     'conference',
     { jid: id, ...attrs },
     ...['nick', 'password'].map((name) => textElement(NS_STORAGE, name, conference.getChildText(name))),
-    ...extensionsOf(conference).filter(({ ns }) => ns !== NS_BOOKMARKS),
+    // What would mean something else there stays where it is.
+    ...extensionsOf(conference).filter(({ ns, name }) => ns !== NS_BOOKMARKS && (ns !== NS_STORAGE || !OWN.has(name))),
   )
 }
 
@@ -104,17 +105,11 @@ const mergedExtensions = (kept: readonly Element[], entry: Element): readonly El
     }),
     keyOf,
   )
-  const result: Element[] = []
-  const placed = new Set<string>()
-  for (const child of kept) {
-    const key = keyOf(child)
-    const instead = said.get(key)
-    if (instead === undefined) result.push(child)
-    else if (!placed.has(key)) result.push(...instead)
-    placed.add(key)
-  }
-  for (const [key, elements] of said) if (!placed.has(key)) result.push(...elements)
-  return result
+  const result = kept.flatMap((child) => {
+    const instead = said.get(keyOf(child))
+    return instead === undefined ? [child] : instead.splice(0, 1)
+  })
+  return [...result, ...[...said.values()].flat()]
 }
 
 /** Whether both say the same, white space and order of children aside. */
