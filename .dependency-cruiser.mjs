@@ -55,7 +55,17 @@ const rows = [
     ours: ['^stanzas/', '^server/base/', '^server/core/', '^server/stream/', '^server/transport/'],
     outside: [node('dns', 'dns/promises')],
   },
-  { folder: 'server/cluster', ours: ['^stanzas/', '^server/base/', '^server/core/'], outside: packages('ioredis') },
+  {
+    folder: 'server/cluster',
+    ours: ['^stanzas/', '^server/base/', '^server/core/'],
+    outside: [node('fs/promises', 'net', 'path'), ...packages('ioredis')],
+    except: ['^server/cluster/contract/'],
+  },
+  {
+    folder: 'server/cluster/contract',
+    ours: ['^stanzas/', '^server/base/', '^server/core/', '^server/cluster/', '^server/testing/fake-clock\\.ts$'],
+    outside: [NODE, ...packages('vitest', 'fast-check', 'ioredis')],
+  },
   {
     folder: 'server/modules',
     ours: ['^stanzas/', '^storage/shapes\\.ts$', '^server/base/', '^server/core/'],
