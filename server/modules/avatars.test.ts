@@ -17,6 +17,7 @@ import {
 import type { Element } from '#stanzas/element.ts'
 import { avatars } from './avatars.ts'
 import { presence } from './presence.ts'
+import { registration } from './registration.ts'
 
 const modules = [presence, avatars]
 const memory = { modules, carriers: ['memory'] } as const
@@ -336,3 +337,18 @@ conversation('XEP-0398 §4: the hash is said after a restart as before it', memo
   await again.sends('<presence/>')
   await romeo.receives(present(again, romeo, update(PNG.hash)))
 })
+
+conversation(
+  'XEP-0077 §3.2: with the account goes what its presence said',
+  { modules: [...modules, registration], carriers: ['memory'] },
+  async (scene) => {
+    const { juliet } = await couple(scene)
+    await publishesPicture(juliet, PNG)
+    await juliet.sends('<iq type="set" id="x1"><query xmlns="jabber:iq:register"><remove/></query></iq>')
+    await scene.settle()
+    expect(await scene.driver.documents('avatars/shown').list(JULIET)).toEqual([])
+    const another = await scene.connect(`${JULIET}/balcony`)
+    await another.sends('<presence/>')
+    await another.receives(present(another, another, ''))
+  },
+)

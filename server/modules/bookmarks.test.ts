@@ -18,6 +18,7 @@ import { el } from '#stanzas/element.ts'
 import { serialize } from '#stanzas/serialize.ts'
 import { bookmarks } from './bookmarks.ts'
 import { presence } from './presence.ts'
+import { registration } from './registration.ts'
 
 const modules = [presence, bookmarks]
 const memory = { modules, carriers: ['memory'] } as const
@@ -356,3 +357,20 @@ conversation('XEP-0402 §5.2: bookmarks outlive the server', { modules, carriers
   expect(await privateList(after)).toBe(show(storage(entry(PLAY), page)))
   expect(await oldList(after)).toBe(show(storage(entry(PLAY), page)))
 })
+
+conversation(
+  'XEP-0077 §3.2: with the account goes what was kept beside its nodes',
+  { modules: [...modules, registration], carriers: ['memory'] },
+  async (scene) => {
+    const juliet = await scene.comesOnline('juliet@verona.example/balcony')
+    expect(await outcome(juliet, writesPrivate(entry(PLAY), `<url xmlns="${OLD}" url="https://verona.example/"/>`))).toBe(
+      'result',
+    )
+    const others = scene.driver.documents('bookmarks/others')
+    expect(await others.list('juliet@verona.example')).toHaveLength(1)
+    await juliet.sends('<iq type="set" id="x1"><query xmlns="jabber:iq:register"><remove/></query></iq>')
+    await scene.settle()
+    for (const store of [others, scene.driver.documents('pubsub/nodes')])
+      expect(await store.list('juliet@verona.example')).toEqual([])
+  },
+)
