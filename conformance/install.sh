@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs what the conformance suites need: Debian's packages by name, slixmpp into a folder of the project's cache, and a server for the MongoDB driver.
+# Installs what the conformance suites and the tests of docker/ need: Debian's packages by name, slixmpp into a folder of the project's cache, and a server for the MongoDB driver.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -7,7 +7,7 @@ slixmpp_version=1.17.0
 python=.cache/conformance/python
 
 missing=''
-for package in profanity tmux python3-venv openssl openjdk-17-jdk-headless maven; do
+for package in profanity tmux python3-venv openssl openjdk-17-jdk-headless maven haproxy coturn iproute2; do
   dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing="$missing $package"
 done
 if [ -n "$missing" ]; then
