@@ -433,5 +433,9 @@ conversation(
       'http://jabber.org/protocol/rsm',
     ])
       expect(features).toContain(feature)
+    // Profanity looks there.
+    await juliet.sends(xml`<iq type="get" id="d" to="verona.example"><query xmlns="http://jabber.org/protocol/disco#info"/></iq>`)
+    const domainInfo = (await juliet.next()).getChild('query', 'http://jabber.org/protocol/disco#info')
+    expect(domainInfo?.getChildren('feature').map((each) => each.attrs.var)).toContain(NS)
   },
 )

@@ -35,7 +35,8 @@ export const mam = defineModule({
     'XEP-0466': '0.1.0',
   },
   features: {
-    server: [NS_RETRACT],
+    // COMPAT(Profanity 0.13): it asks domains and their services alone, never its own account, and reads no history where none of them has it.
+    server: [NS_MAM, NS_RETRACT],
     account: [
       NS_MAM,
       `${NS_MAM}#extended`,
