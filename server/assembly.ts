@@ -285,7 +285,15 @@ export const assemble = async (options: AssemblyOptions): Promise<Assembly> => {
   })
   const features = [
     startTls(!config.login.allowPlainWithoutTls),
-    sasl2({ logins, accounts, devices, bind2, streamManagement: life.streamManagement, mechanisms: config.login.mechanisms }),
+    sasl2({
+      logins,
+      accounts,
+      clock,
+      devices,
+      bind2,
+      streamManagement: life.streamManagement,
+      mechanisms: config.login.mechanisms,
+    }),
     sasl(logins),
     channelBindings(logins),
     bind,

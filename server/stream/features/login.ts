@@ -3,7 +3,7 @@ import type { LoginThrottle } from '#server/core/login-throttle.ts'
 import type { BareJid } from '#stanzas/jid.ts'
 import type { C2sStream } from '../c2s.ts'
 import { type BindingType, offeredBindings } from '../sasl/channel-binding.ts'
-import { tokenMechanisms } from '../sasl/hashed-token.ts'
+import { isBinding, tokenMechanisms } from '../sasl/hashed-token.ts'
 import {
   type FastEnvironment,
   findMechanism,
@@ -102,19 +102,21 @@ export class Logins {
 
   /** What a stream offers: one and the same object for all streams that can be bound to alike. */
   offerOn(stream: C2sStream): SaslOffer {
-    const { tls, isPrivate } = stream.connection
+    const { tls, isPrivate, framing } = stream.connection
     const allowPlainWithoutTls = this.#options.allowPlainWithoutTls || isPrivate
     if (tls === undefined && !allowPlainWithoutTls) return NOTHING
     const bindings = offeredBindings(tls)
-    const key = tls === undefined ? 'none' : `${allowPlainWithoutTls} ${bindings.join(' ')}`
+    const key = `${tls === undefined} ${allowPlainWithoutTls} ${framing} ${bindings.join(' ')}`
     const known = this.#offers.get(key)
     if (known !== undefined) return known
     const isOffered = (mechanism: Mechanism): boolean => mechanism.isOffered({ tls, allowPlainWithoutTls })
     const mechanisms = this.#configured.filter(isOffered)
+    // XEP-0484 §6: what is not bound to the channel is for clients that cannot bind, such as those in browsers.
+    const isBindable = bindings.length > 0 && framing === 'stream'
     const offer: SaslOffer = {
       mechanisms,
       names: mechanisms.map(({ name }) => name),
-      tokens: tokenMechanisms.filter(isOffered),
+      tokens: tokenMechanisms.filter((each) => isOffered(each) && (isBinding(each) || !isBindable)),
       bindings: mechanisms.some(({ name }) => isBound(name)) ? bindings : [],
     }
     this.#offers.set(key, offer)

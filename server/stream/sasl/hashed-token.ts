@@ -37,6 +37,12 @@ const hashedToken = (suffix: string, type: BindingType | undefined): Mechanism =
 /** The mechanisms for tokens (XEP-0484 §3.1), those that bind to the channel first. */
 export const tokenMechanisms: readonly Mechanism[] = BINDINGS.map(([suffix, type]) => hashedToken(suffix, type))
 
+/** Whether a mechanism for tokens binds to the channel. */
+export const isBinding = ({ name }: Mechanism): boolean => name !== UNBOUND
+
+/** The one that does not. */
+export const UNBOUND = 'HT-SHA-256-NONE'
+
 interface Message {
   readonly account: BareJid
   readonly proof: Buffer
