@@ -92,6 +92,12 @@ describe.each(['compose.yaml', 'compose.cluster.yaml'])('%s', (file) => {
     expect(Object.keys(volumes).filter((name) => !used.includes(name))).toEqual([])
   })
 
+  test('is explained in docs/docker.md, key by key', () => {
+    const explained = read('../docs/docker.md')
+    const keys = [compose(file), networks, services, ...Object.values(services)].flatMap((each) => Object.keys(each))
+    expect([...new Set(keys)].filter((key) => key !== 'services' && !explained.includes(`\`${key}`))).toEqual([])
+  })
+
   test('publishes the ports of the image, and its processes may do nothing but serve', () => {
     const published = all.flatMap(([, { ports = [] }]) => ports)
     expect(published).toEqual(openPorts.map((port) => `${port}:${port}`))

@@ -48,7 +48,7 @@ const folders: string[] = []
 const containers: Container[] = []
 afterAll(async () => {
   await Promise.all(containers.map((each) => each.kill()))
-  for (const folder of folders) rmSync(folder, { recursive: true })
+  for (const folder of folders) rmSync(folder, { recursive: true, maxRetries: 3 })
 })
 const newFolder = (): string => {
   const folder = mkdtempSync(join(tmpdir(), 'waxwing-image-'))
