@@ -1,7 +1,9 @@
+import { expect } from 'vitest'
 import { carbons } from '#server/modules/carbons.ts'
 import { offline } from '#server/modules/offline.ts'
 import { presence } from '#server/modules/presence.ts'
 import { type Actor, any, conversation, type Scene, xml } from '#server/testing/conversation.ts'
+import { heaviestRead } from '#server/testing/heaviest-read.ts'
 import type { LogEntry } from '#storage/shapes.ts'
 import { StorageError } from '#storage/storage-error.ts'
 
@@ -304,5 +306,24 @@ conversation(
     const back = await resumes(scene, phone.jid, token, 0)
     const got = (await back.collects()).filter(({ name }) => name === 'message')
     if (got.length !== 103 || got[101]?.attrs.id !== 'm1') throw new Error(`${got.length}, m1 not in place 101`)
+  },
+)
+
+conversation(
+  'RFC 6121 §8.5.2.2.1: of the largest messages that wait few are read at once, and all come in order',
+  memory,
+  async (scene) => {
+    const juliet = await scene.comesOnline('juliet@verona.example/balcony')
+    await scene.createAccount(romeo)
+    const ids = Array.from({ length: 12 }, (_, i) => `m${i}`)
+    for (const id of ids)
+      await juliet.sends(xml`<message type="chat" to="${romeo}" id="${id}"><body>${'x'.repeat(100_000)}</body></message>`)
+    const read = heaviestRead(scene.driver.log)
+    const phone = await scene.connect(`${romeo}/phone`)
+    await phone.sends('<presence/>')
+    const came = (await phone.collects()).filter(({ name }) => name === 'message')
+    expect(came.map(({ attrs }) => attrs.id)).toEqual(ids)
+    expect(read.most).toBeLessThan(400_000)
+    await phone.receivesNothing()
   },
 )

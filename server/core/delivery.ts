@@ -5,11 +5,12 @@ import { StanzaError } from '#stanzas/stanza-error.ts'
 import { isSpoofedStanzaId, stanzaIdWire } from '#stanzas/stanza-id.ts'
 import type { LogEntry, LogId } from '#storage/shapes.ts'
 import { type Ledger, stanzaOf } from './ledger.ts'
+import { mayHaveMore } from './newest.ts'
 import type { Session } from './session.ts'
 import type { Sessions } from './sessions.ts'
 
-/** Entries read at once while a session catches up. */
-const PAGE = 100
+/** What is read at once while a session catches up. */
+const PAGE = { limit: 100, maxBytes: 262_144 }
 /** What is kept nowhere and comes behind what a session is still to read; with more, all of it goes ahead. */
 const MAX_HELD = 100
 const MAX_HELD_BYTES = 64 * 1024
@@ -245,7 +246,7 @@ export class Delivery {
         this.#redeliver(session, entry)
       if (session.hasEnded) return
     }
-    if (page.length === PAGE) session.hasMissed = true
+    if (mayHaveMore(page, PAGE)) session.hasMissed = true
     else if (isOld) session.cursor = since
   }
 

@@ -2,7 +2,7 @@ import type { Clock, Timer } from '#server/base/clock.ts'
 import type { Address, BareJid } from '#stanzas/jid.ts'
 import { parseStanza, type Stanza } from '#stanzas/stanza.ts'
 import type { Wire } from '#stanzas/wire.ts'
-import type { Log, LogConversation, LogEntry, LogFilter, LogId, LogPlace, LogQuery } from '#storage/shapes.ts'
+import type { Log, LogConversation, LogEntry, LogFilter, LogId, LogPageSize, LogPlace, LogQuery } from '#storage/shapes.ts'
 import { isText } from './storable.ts'
 
 /** `durable`: stored, then visible, then acknowledged. `relaxed`: visible at once, stored soon. `off`: only what no device took is stored. */
@@ -192,13 +192,13 @@ export class Ledger {
   }
 
   /** The account's undelivered messages after this id, oldest first. */
-  pending(account: BareJid, after: LogId, limit: number): Promise<readonly LogEntry[]> {
-    return this.#log.pending(account, { after, limit })
+  pending(account: BareJid, after: LogId, size: LogPageSize): Promise<readonly LogEntry[]> {
+    return this.#log.pending(account, { ...size, after })
   }
 
   /** Everything the account has received and sent after this id, taken or not, oldest first. */
-  since(account: BareJid, after: LogId, limit: number): Promise<readonly LogEntry[]> {
-    return this.#log.range(account, { after, limit })
+  since(account: BareJid, after: LogId, size: LogPageSize): Promise<readonly LogEntry[]> {
+    return this.#log.range(account, { ...size, after })
   }
 
   /** One entry of the account's. */

@@ -2,14 +2,17 @@ import type { Clock } from '#server/base/clock.ts'
 import type { Address, BareJid } from '#stanzas/jid.ts'
 import { NS_DELAY, NS_STANZA_ID } from '#stanzas/namespaces.ts'
 import type { Payload, Stanza } from '#stanzas/stanza.ts'
-import type { Log, LogId } from '#storage/shapes.ts'
+import type { Log, LogEntry, LogId } from '#storage/shapes.ts'
 import { idAt, stanzaOf } from './ledger.ts'
+import { newest } from './newest.ts'
 import type { Session } from './session.ts'
 
 /** A client sends again what was not acknowledged as soon as it is back; later, the same words are said anew. */
 const WINDOW_MS = 60_000
-/** The latest messages to one contact, among which a repeated one must be: more than a client may leave unacknowledged. */
-const RECENT = 1_000
+/** The latest messages to one contact, among which a repeated one must be: more than a client leaves unacknowledged. */
+const RECENT = { limit: 1_000, maxBytes: 4_194_304 }
+/** Contacts of one session whose messages are known; those of one beyond them are read anew. */
+const MAX_CONTACTS = 100
 /** Sessions of one account that one stream may follow: a client that loses its connection again and again. */
 const MAX_TRAILS = 8
 /** Accounts whose lost sessions are remembered; beyond it, the one that lost one longest ago is forgotten. */
@@ -188,9 +191,13 @@ export class Resends {
 
   #readOnce(account: BareJid, { trails, contacts }: Followed, contact: BareJid): Promise<ReadonlySet<number>> {
     const reading = this.#read(account, trails, contact)
+    for (const first of contacts.keys()) {
+      if (contacts.size < MAX_CONTACTS) break
+      contacts.delete(first)
+    }
     contacts.set(contact, reading)
     reading.then(
-      (known) => contacts.set(contact, known),
+      (known) => contacts.get(contact) === reading && contacts.set(contact, known),
       // The next message tries again.
       () => contacts.delete(contact),
     )
@@ -200,19 +207,19 @@ export class Resends {
   /** Both accounts' entries: with some retentions and preferences only one of them keeps its own. */
   async #read(account: BareJid, trails: readonly Trail[], contact: BareJid): Promise<ReadonlySet<number>> {
     await Promise.all(trails.map(({ settled }) => settled))
-    const query = { after: Math.min(...trails.map(({ after }) => after)), backwards: true, limit: RECENT }
-    const [own, theirs] = await Promise.all([
-      this.#log.range(account, { ...query, peer: contact }),
-      contact === account ? [] : this.#log.range(contact, { ...query, peer: account }),
-    ])
     const known = new Set<number>(trails.flatMap(({ recent }) => recent.all()))
-    for (const entry of [...own, ...theirs]) {
+    const learn = (entry: LogEntry): void => {
       const message = stanzaOf(entry)
       const { from } = message
       const isSame = ({ resource, after, before }: Trail): boolean =>
         entry.id > after && entry.id < before && (resource === undefined || resource === from?.resourcepart)
       if (from?.bare === account && trails.some(isSame)) for (const each of printsOf(message, contact)) known.add(each)
     }
+    const after = Math.min(...trails.map((trail) => trail.after))
+    const learnAll = async (owner: BareJid, peer: BareJid): Promise<void> => {
+      for await (const slice of newest(this.#log, owner, { after, peer }, RECENT)) slice.forEach(learn)
+    }
+    await Promise.all([learnAll(account, contact), contact === account ? undefined : learnAll(contact, account)])
     return known
   }
 }
