@@ -1,6 +1,7 @@
 import { observe, type Passage } from '#server/core/hooks.ts'
 import { stanzaOf } from '#server/core/ledger.ts'
 import { defineModule, onBind2, onSet } from '#server/core/module.ts'
+import { newest } from '#server/core/newest.ts'
 import type { Session } from '#server/core/session.ts'
 import { forwardedWire } from '#stanzas/forwarded.ts'
 import { hintsOf } from '#stanzas/hints.ts'
@@ -14,8 +15,10 @@ const NS_MUC_USER = 'http://jabber.org/protocol/muc#user'
 const NS_CONFERENCE = 'jabber:x:conference'
 const NS_RULES = 'urn:xmpp:carbons:rules:0'
 /** An error answers one of the latest messages with its sender: one of so many that are in the archive, or of those that are kept nowhere, of all accounts. */
-const ANSWERABLE = 100
+const ANSWERABLE = { limit: 100, maxBytes: 1_048_576 }
 const MAX_UNKEPT = 10_000
+/** Longer than the ids of any client: those of messages that are kept nowhere stay in memory. */
+const MAX_ID = 256
 /** XEP-0280 §6.1: what makes a message without a body part of a conversation. */
 const CONVERSATIONAL: ReadonlySet<string> = new Set([NS_RECEIPTS, NS_CHAT_STATES, NS_CHAT_MARKERS, NS_CONFERENCE])
 
@@ -66,17 +69,18 @@ export const carbons = defineModule({
       if (id === undefined) return false
       if (unkept.has(keyOf(account, peer, id))) return true
       const answered = opposite(direction)
-      const entries = await ledger.range(account.bare, { peer: peer.bare, backwards: true, limit: ANSWERABLE })
-      const found = entries.filter((entry) => entry.direction === (answered === 'sent' ? 'out' : 'in'))
-      return found.some((entry) => {
-        const message = stanzaOf(entry)
-        return message.id === id && isEligible(message, answered)
-      })
+      for await (const slice of newest(ledger, account.bare, { peer: peer.bare }, ANSWERABLE))
+        for (const entry of slice) {
+          if (entry.direction !== (answered === 'sent' ? 'out' : 'in')) continue
+          const message = stanzaOf(entry)
+          if (message.id === id && isEligible(message, answered)) return true
+        }
+      return false
     }
 
     const rememberUnkept = (direction: Direction, { stanza, from, to }: Passage): void => {
       const { id } = stanza
-      if (id === undefined || stanza.type === 'error' || !isEligible(stanza, direction)) return
+      if (id === undefined || id.length > MAX_ID || stanza.type === 'error' || !isEligible(stanza, direction)) return
       unkept.add(direction === 'sent' ? keyOf(from, to, id) : keyOf(to, from, id))
       if (unkept.size > MAX_UNKEPT)
         for (const oldest of unkept) {

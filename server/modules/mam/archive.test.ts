@@ -1,8 +1,12 @@
 import { expect, test } from 'vitest'
+import { conversation, xml } from '#server/testing/conversation.ts'
+import { heaviestRead } from '#server/testing/heaviest-read.ts'
 import { type BareJid, parseJid } from '#stanzas/jid.ts'
 import { StanzaError } from '#stanzas/stanza-error.ts'
 import { wire } from '#stanzas/wire.ts'
 import type { LogEntry, LogQuery } from '#storage/shapes.ts'
+import { mam } from '../mam.ts'
+import { offline } from '../offline.ts'
 import { Archive, type Entries } from './archive.ts'
 import type { ArchiveQuery } from './query.ts'
 
@@ -93,3 +97,28 @@ test('XEP-0313 §4.1.1: the messages of one resource are sought, but not without
   const counted = await archive.page(asking({ with: street, max: 0 }), 1_000_000)
   expect([counted.count, counted.isComplete]).toEqual([undefined, false])
 })
+
+conversation(
+  'XEP-0313 §4.3.4: of the largest messages few are read at once, however they are asked for',
+  { modules: [offline, mam], carriers: ['memory'] },
+  async (scene) => {
+    const juliet = await scene.comesOnline('juliet@verona.example/balcony')
+    await scene.createAccount('romeo@verona.example')
+    for (let i = 0; i < 20; i++)
+      await juliet.sends(
+        xml`<message type="chat" to="romeo@verona.example" id="m${i}"><body>${'x'.repeat(100_000)}</body></message>`,
+      )
+    await juliet.ignores()
+    const read = heaviestRead(scene.driver.log)
+    const ask = async (fields: string): Promise<number> => {
+      await juliet.sends(
+        xml`<iq type="set" id="q"><query xmlns="urn:xmpp:mam:2"><x xmlns="jabber:x:data" type="submit"><field var="FORM_TYPE"><value>urn:xmpp:mam:2</value></field>${fields}</x></query></iq>`,
+      )
+      return (await juliet.collects()).filter(({ name }) => name === 'message').length
+    }
+    expect(await ask('')).toBe(2)
+    expect(await ask('<field var="with"><value>romeo@verona.example</value></field>')).toBe(2)
+    expect(await ask('<field var="with"><value>romeo@verona.example/nowhere</value></field>')).toBe(0)
+    expect(read.most).toBeLessThan(400_000)
+  },
+)

@@ -1,3 +1,4 @@
+import { mayHaveMore } from '#server/core/newest.ts'
 import type { Address, BareJid } from '#stanzas/jid.ts'
 import { parseStanza } from '#stanzas/stanza.ts'
 import { StanzaError } from '#stanzas/stanza-error.ts'
@@ -22,10 +23,12 @@ export interface Metadata {
   readonly last: LogEntry
 }
 
-/** Entries that are read at once. */
-const SLICE = 100
-/** Entries that are looked at for one page when the store cannot choose them by itself: a tenth of a second. */
-const MAX_LOOKED_AT = 20_000
+/** What is read at once. */
+const SLICE = { limit: 100, maxBytes: 262_144 }
+/** Entries that are asked for one by one and read at once. */
+const IDS_AT_ONCE = 10
+/** What is looked at for one page when the store cannot choose by itself: a tenth of a second. */
+const MAX_LOOKED_AT = { entries: 20_000, bytes: 16_777_216 }
 
 const within = <T>(key: string, value: T | undefined): object => (value === undefined ? {} : { [key]: value })
 
@@ -51,7 +54,7 @@ export class Archive {
   }
 
   async #find(query: ArchiveQuery, maxBytes: number): Promise<Page> {
-    if (query.ids !== undefined) return this.#pageOf(query, await this.#all(query.ids), maxBytes)
+    if (query.ids !== undefined) return this.#pageOf(query, query.ids, maxBytes)
     if (query.max === 0) return this.#counted(query)
     const { entries, isComplete } = await this.#collect(query, maxBytes)
     return { entries, isComplete, count: isComplete && isUnbounded(query) ? entries.length : undefined }
@@ -76,14 +79,20 @@ export class Archive {
     return Promise.all(ids.map((id) => this.#get(id)))
   }
 
-  /** A page of entries that were asked for one by one. */
-  #pageOf(query: ArchiveQuery, named: readonly LogEntry[], maxBytes: number): Page {
+  /** A page of entries that are asked for one by one; all must be there, and those that have no room are not held. */
+  async #pageOf(query: ArchiveQuery, ids: readonly LogId[], maxBytes: number): Promise<Page> {
     if (query.words !== undefined) throw new StanzaError('feature-not-implemented', { text: 'ids and words do not go together' })
-    const wanted = named.filter((entry) => isWithin(entry, filterOf(query)) && isWith(entry, query.with))
-    const left = wanted.filter((entry) => isWithin(entry, boundsOf(query)))
     const gathered = new Gathered(query.max, maxBytes)
-    const isComplete = (query.isBackwards ? left.toReversed() : left).every((entry) => gathered.add(entry))
-    return { entries: gathered.inOrder(query.isBackwards), isComplete, count: wanted.length }
+    let count = 0
+    let isComplete = true
+    const inOrder = query.isBackwards ? ids.toReversed() : ids
+    for (let at = 0; at < inOrder.length; at += IDS_AT_ONCE)
+      for (const entry of await this.#all(inOrder.slice(at, at + IDS_AT_ONCE))) {
+        if (!isWithin(entry, filterOf(query)) || !isWith(entry, query.with)) continue
+        count++
+        if (isWithin(entry, boundsOf(query))) isComplete = isComplete && gathered.add(entry)
+      }
+    return { entries: gathered.inOrder(query.isBackwards), isComplete, count }
   }
 
   /** XEP-0059 §2.7: how many there are, and none of them. */
@@ -100,17 +109,21 @@ export class Archive {
     const isSieved = isOfOneResource(query)
     const gathered = new Gathered(max, maxBytes)
     let bounds = boundsOf(query)
-    for (let lookedAt = 0; ; ) {
+    const lookedAt = { entries: 0, bytes: 0 }
+    for (;;) {
       // One more than the page holds tells whether it is complete.
-      const limit = isSieved ? SLICE : Math.min(SLICE, max + 1 - gathered.length)
-      const slice = await this.#read({ ...filter, ...bounds, limit, backwards: isBackwards }, query.words)
-      for (const entry of slice)
+      const size = { ...SLICE, limit: isSieved ? SLICE.limit : Math.min(SLICE.limit, max + 1 - gathered.length) }
+      const slice = await this.#read({ ...filter, ...bounds, ...size, backwards: isBackwards }, query.words)
+      for (const entry of slice) {
+        lookedAt.bytes += entry.stanza.length
         if ((!isSieved || isWith(entry, query.with)) && !gathered.add(entry))
           return { entries: gathered.inOrder(isBackwards), isComplete: false }
+      }
       const last = slice.at(-1)
-      if (slice.length < limit || last === undefined) return { entries: gathered.inOrder(isBackwards), isComplete: true }
-      lookedAt += slice.length
-      if (isSieved && lookedAt >= MAX_LOOKED_AT) return { entries: enough(gathered).inOrder(isBackwards), isComplete: false }
+      if (last === undefined || !mayHaveMore(slice, size)) return { entries: gathered.inOrder(isBackwards), isComplete: true }
+      lookedAt.entries += slice.length
+      if (isSieved && (lookedAt.entries >= MAX_LOOKED_AT.entries || lookedAt.bytes >= MAX_LOOKED_AT.bytes))
+        return { entries: enough(gathered).inOrder(isBackwards), isComplete: false }
       bounds = isBackwards ? { ...bounds, before: last.id } : { ...bounds, after: last.id }
     }
   }

@@ -1,4 +1,5 @@
 import type { Passage } from '#server/core/hooks.ts'
+import { newest } from '#server/core/newest.ts'
 import { formatDateTime } from '#stanzas/datetime.ts'
 import { el } from '#stanzas/element.ts'
 import type { Address, BareJid } from '#stanzas/jid.ts'
@@ -10,10 +11,8 @@ import type { Log, LogEntry } from '#storage/shapes.ts'
 export const NS_RETRACT = 'urn:xmpp:message-retract:1'
 const NS_MUC_USER = 'http://jabber.org/protocol/muc#user'
 
-/** Entries that are read at once: most retractions follow their message within minutes. */
-const SLICE = 100
-/** Newest messages with the other party among which the original must be. */
-const LOOK_BACK = 1_000
+/** Newest messages with the other party among which the original must be; most retractions follow their message within minutes. */
+const LOOK_BACK = { limit: 1_000, maxBytes: 2_097_152 }
 
 /** What retractions are applied to. */
 export type Archives = Pick<Log, 'range' | 'replace'>
@@ -54,24 +53,13 @@ const find = async (
   id: string,
   peer: BareJid = sender.bare,
 ): Promise<Found | undefined> => {
-  let before: number | undefined
-  for (let seen = 0; seen < LOOK_BACK; seen += SLICE) {
-    const slice = await archives.range(owner, {
-      peer,
-      direction,
-      limit: SLICE,
-      backwards: true,
-      ...(before === undefined ? {} : { before }),
-    })
+  for await (const slice of newest(archives, owner, { peer, direction }, LOOK_BACK))
     for (const entry of slice) {
       // Of what does not even hold the id nothing is read.
       if (!mayHold(entry, id)) continue
       const message = parseStanza(entry.stanza)
       if (isOriginal(message, sender, id)) return { entry, message }
     }
-    before = slice.at(-1)?.id
-    if (slice.length < SLICE) return undefined
-  }
   return undefined
 }
 
