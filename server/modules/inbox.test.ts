@@ -1,5 +1,6 @@
 import { expect } from 'vitest'
 import { type Actor, any, conversation, refusal, type Scene, xml } from '#server/testing/conversation.ts'
+import { heaviestRead } from '#server/testing/heaviest-read.ts'
 import { disco } from './disco.ts'
 import { inbox } from './inbox.ts'
 import { offline } from './offline.ts'
@@ -131,3 +132,29 @@ for (const [what, question, condition] of [
     expect(error?.getChild(condition, 'urn:ietf:params:xml:ns:xmpp-stanzas')).toBeDefined()
     await juliet.receivesNothing()
   })
+
+conversation(
+  'XEP-0059 §2.1: large messages of strangers make a page short, and the client is not cut off',
+  memory,
+  async (scene) => {
+    const juliet = await scene.comesOnline(`${JULIET}/balcony`)
+    for (let i = 0; i < 8; i++) {
+      const stranger = await scene.comesOnline(`stranger${i}@verona.example/x`)
+      await stranger.sends(xml`<message type="chat" to="${JULIET}" id="m"><body>${'x'.repeat(100_000)}</body></message>`)
+    }
+    await juliet.ignores()
+    const read = heaviestRead(scene.driver.log)
+    const seen: string[] = []
+    for (let after = ''; seen.length < 8; ) {
+      await juliet.sends(asks('', set(after === '' ? '' : `<after>${after}</after>`)))
+      const page = await juliet.collects()
+      const entries = page.flatMap((message) => message.getChild('entry', NS) ?? [])
+      expect(entries.length).toBe(2)
+      seen.push(...entries.map(({ attrs }) => attrs.jid ?? ''))
+      after = page.at(-1)?.getChild('fin', NS)?.getChild('set', RSM)?.getChildText('last') ?? ''
+      expect(after).toBe(entries.at(-1)?.attrs.id)
+    }
+    expect(new Set(seen).size).toBe(8)
+    expect(read.most).toBeLessThan(400_000)
+  },
+)

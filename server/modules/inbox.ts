@@ -12,8 +12,10 @@ import { type Chat, ticks } from './ticks.ts'
 const NS_INBOX = 'urn:xmpp:inbox:1'
 const NS_MAM = 'urn:xmpp:mam:2'
 
-/** Conversations in one page. */
+/** Conversations in one page; it ends earlier when its messages have so many bytes, or so few for a client that does not read what was sent before. */
 const MAX_PAGE = 50
+const MAX_PAGE_BYTES = 262_144
+const LAGGING_BYTES = 16_384
 /** Conversations that are looked at to fill a page of unread ones. */
 const MAX_LOOKED_AT = 1_000
 /** It is repeated in every result. */
@@ -63,7 +65,8 @@ export const inbox = defineModule({
       const { payload, to: account, session, stanza } = request
       if ((stanza.id?.length ?? 0) > MAX_QUERY_ID) throw new StanzaError('policy-violation')
       const query = readQuery(payload)
-      const page = query.max === 0 ? [] : await pageOf(account, query)
+      const found = query.max === 0 ? [] : await pageOf(account, query)
+      const page = query.hasMessages ? cut(found, session?.outlet.isLagging === true ? LAGGING_BYTES : MAX_PAGE_BYTES) : found
       for (const chat of page) session?.send(entryFor(request, chat, query.hasMessages))
       const { chats, unreadChats, unread } = await needs.ticks.sums(account)
       const ids = page.map(({ last }) => logIdToText(last.id))
@@ -78,6 +81,16 @@ export const inbox = defineModule({
     return { iq: [onGet(NS_INBOX, 'inbox', 'own', answer)] }
   },
 })
+
+/** As many as have room together, and one at least. */
+const cut = (page: readonly Chat[], maxBytes: number): readonly Chat[] => {
+  let bytes = 0
+  const end = page.findIndex(({ last }, at) => {
+    bytes += last.stanza.length
+    return at > 0 && bytes > maxBytes
+  })
+  return end === -1 ? page : page.slice(0, end)
+}
 
 const readBoolean = (text: string | undefined, standard: boolean): boolean => {
   if (text === undefined) return standard

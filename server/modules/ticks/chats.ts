@@ -1,3 +1,4 @@
+import { mayHaveMore } from '#server/core/newest.ts'
 import type { BareJid } from '#stanzas/jid.ts'
 import type { LogConversation, LogEntry, LogId } from '#storage/shapes.ts'
 import type { Entries } from './marked.ts'
@@ -24,9 +25,10 @@ export interface Sums {
 const MAX_SUMMED = 1_000
 const MAX_SUMMED_UNREAD = 200
 const MAX_COUNTED = 10_000
-const SLICE = 100
+/** Conversations that are looked at side by side. */
+const SLICE = 25
 /** With fewer unread messages they are counted by reading them, which also shows whether one was answered. */
-const MANY = 100
+const MANY = { limit: 100, maxBytes: 65_536 }
 
 type Reading = Pick<Chat, 'unread' | 'read'>
 
@@ -82,10 +84,10 @@ export class Chats {
     // docs/protocol/ticks.md §7.1: who answers has read what was before.
     if (last.direction === 'out') return { unread: 0, read: last.id }
     const text = { peer: last.peer, isText: true, isTransient: false, after: marked }
-    const newest = await this.#entries.range(account, { ...text, backwards: true, limit: MANY })
+    const newest = await this.#entries.range(account, { ...text, ...MANY, backwards: true })
     const answer = newest.findIndex(({ direction }) => direction === 'out')
     if (answer >= 0) return { unread: answer, read: newest[answer]?.id ?? marked }
-    if (newest.length < MANY) return { unread: newest.length, read: marked }
+    if (!mayHaveMore(newest, MANY)) return { unread: newest.length, read: marked }
     const answers = await this.#entries.range(account, { ...text, direction: 'out', backwards: true, limit: 1 })
     const read = answers[0]?.id ?? marked
     return { unread: await this.#entries.count(account, { ...text, direction: 'in', after: read }), read }

@@ -1,3 +1,4 @@
+import { newest } from '#server/core/newest.ts'
 import type { BareJid } from '#stanzas/jid.ts'
 import { NS_STANZA_ID } from '#stanzas/namespaces.ts'
 import { parseStanza, type Stanza } from '#stanzas/stanza.ts'
@@ -16,8 +17,8 @@ export interface Place {
   readonly after: LogId
 }
 
-/** Entries that are looked through for one name, the newest first: 1 ms. Who has read the newest names that, and who marks each names one of the last. */
-const MAX_LOOKED_AT = 200
+/** Entries that are looked through for names, the newest first: 1 ms. Who has read the newest names that, and who marks each names one of the last. */
+const LOOKED_AT = { limit: 200, maxBytes: 1_048_576 }
 /** Longer than any client's ids. */
 const MAX_NAME = 1_024
 /** What looks the same in an attribute however it is written. */
@@ -29,23 +30,31 @@ export const messageIdOf = (stanza: Stanza): string | undefined => stanza.id ?? 
 const originIdOf = (stanza: Stanza): string | undefined =>
   stanza.has(NS_STANZA_ID, 'origin-id') ? stanza.get(NS_STANZA_ID, 'origin-id')?.attrs.id : undefined
 
-const isCalled = ({ stanza }: LogEntry, name: string, isPlain: boolean): boolean => {
-  // Most entries are not the one, and need not be read to see that.
-  if (isPlain && !stanza.includes(name) && !stanza.includes('&#')) return false
+/** The first of these names by which the entry is called. */
+const calledIn = (names: ReadonlySet<string>, { stanza }: LogEntry): string | undefined => {
+  // Of several names, or one that may be written in other ways, only reading shows it; most entries are not the one, and need not be read to see that.
+  const [only] = names
+  if (names.size === 1 && only !== undefined && PLAIN.test(only) && !stanza.includes(only) && !stanza.includes('&#'))
+    return undefined
   const message = parseStanza(stanza)
-  return message.id === name || originIdOf(message) === name
+  return [message.id, originIdOf(message)].find((name) => name !== undefined && names.has(name))
 }
 
 /** The newest entries that their sender calls so, among the latest at this place. */
 export const findNamed = async (entries: Entries, place: Place, names: readonly string[]): Promise<readonly LogEntry[]> => {
   const { account, peer, direction, after } = place
-  const wanted = names.filter((name) => name !== '' && name.length <= MAX_NAME)
-  if (wanted.length === 0) return []
-  const latest = await entries.range(account, { peer, direction, after, backwards: true, limit: MAX_LOOKED_AT })
-  return wanted.flatMap((name) => {
-    const isPlain = PLAIN.test(name)
-    return latest.find((entry) => isCalled(entry, name, isPlain)) ?? []
-  })
+  const wanted = new Set(names.filter((name) => name !== '' && name.length <= MAX_NAME))
+  const found: LogEntry[] = []
+  if (wanted.size === 0) return found
+  for await (const slice of newest(entries, account, { peer, direction, after }, LOOKED_AT))
+    for (const entry of slice) {
+      const name = calledIn(wanted, entry)
+      if (name === undefined) continue
+      found.push(entry)
+      wanted.delete(name)
+      if (wanted.size === 0) return found
+    }
+  return found
 }
 
 /** The entry that a marker is about (docs/protocol/ticks.md §7.1): by its sender's name for it, else by that of the account's archive. */
