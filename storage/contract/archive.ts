@@ -279,6 +279,14 @@ const searches = (subject: Subject): void =>
     const find = async (words: string, query: Partial<LogQuery> = {}) =>
       idsOf(await stage.driver.log.search(romeo, words, { limit: 99, ...query }))
 
+    test('of a long text the beginning is looked at', async () => {
+      const long = `beginning ${'\ufdfa '.repeat(100_000)} end`
+      for (const id of [1, 2, 3])
+        await append(stage.driver.log, message(id, { stanza: saying(long), places: [place(romeo, juliet, 'in')] }))
+      expect(await find('beginning')).toEqual([1, 2, 3])
+      expect(await find('end')).toEqual([])
+    })
+
     test('words are found whole or by their beginning, in any case and any script, all of them in any order', async () => {
       await fillTexts()
       expect(await find('romeo')).toEqual([1, 3, 6])

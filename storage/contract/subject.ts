@@ -108,6 +108,7 @@ export const SMALL_PACE = {
   peersPerStep: 2,
   entriesPerStep: 3,
   textsPerStep: 2,
+  wordsPerStep: 3,
 }
 
 /** Keys that a careless store would mix up, cut or misread. */

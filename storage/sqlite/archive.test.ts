@@ -42,6 +42,7 @@ beforeEach(async () => {
     findsPerLook: 5,
     entriesPerStep: 50,
     textsPerStep: 50,
+    wordsPerStep: 50,
     marksPerSlice: 50,
   }
   sqlite = await SqliteDriver.open({ folder, durability: 'relaxed', pace, nowMs: () => 0 })

@@ -4,7 +4,7 @@ import type { PeerIndex } from './peer-index.ts'
 import { EVERYTHING, type Posting } from './postings.ts'
 import { ownersOf } from './record.ts'
 import type { Records } from './records.ts'
-import type { WordIndex } from './word-index.ts'
+import type { Text, WordIndex } from './word-index.ts'
 
 /** Fills the indexes that are filled when they are asked for, and changes what they and the records hold. */
 export class LogChanges {
@@ -40,11 +40,16 @@ export class LogChanges {
   /** Indexes the words of some of an owner's entries; tells whether there may be more. */
   extendWords(owner: number): boolean {
     const entries = this.#next(owner, this.#words.progress.of(owner), this.#pace.textsPerStep)
-    this.#words.add(
-      owner,
-      entries.map(({ id }) => ({ id, words: this.#reader.wordsOf(id) })),
-    )
-    return entries.length === this.#pace.textsPerStep
+    const texts: Text[] = []
+    let wordsLeft = this.#pace.wordsPerStep
+    for (const { id } of entries) {
+      if (wordsLeft <= 0) break
+      const words = this.#reader.wordsOf(id)
+      wordsLeft -= words.length
+      texts.push({ id, words })
+    }
+    this.#words.add(owner, texts)
+    return texts.length < entries.length || entries.length === this.#pace.textsPerStep
   }
 
   #next(owner: number, after: number, limit: number): readonly Posting[] {

@@ -17,6 +17,7 @@ export interface Pace {
   readonly peersPerStep: number
   readonly entriesPerStep: number
   readonly textsPerStep: number
+  readonly wordsPerStep: number
 }
 
 /** Slices, steps and looks of some 5 ms at most. */
@@ -33,4 +34,5 @@ export const USUAL_PACE: Pace = {
   peersPerStep: 500,
   entriesPerStep: 4000,
   textsPerStep: 100,
+  wordsPerStep: 4000,
 }
