@@ -77,6 +77,8 @@ const rows = [
     outside: [node('fs', 'fs/promises', 'stream', 'stream/promises')],
   },
   { folder: 'conformance', ours: ['^stanzas/', '^bench/'], outside: ['.*'], isTestToo: true },
+  // The health check, which runs in an image beside the server.
+  { folder: 'docker', outside: [NODE], except: ['^docker/testing/'] },
   // What one part costs by itself is measured in the same process.
   { folder: 'bench', ours: ['^stanzas/', '^conformance/'], outside: ['.*'], except: ['^bench/micro/'], isTestToo: true },
 ]
@@ -84,7 +86,7 @@ const rows = [
 // A child is a process that a test starts and kills.
 const TEST = '\\.(test|child)\\.ts$'
 
-const OURS = '^(stanzas|storage|server|conformance|bench)/'
+const OURS = '^(stanzas|storage|server|conformance|bench|docker)/'
 
 const rowRules = rows.flatMap(({ folder, ours = [], outside = [], except = [], isTestToo = false }) => {
   const from = {
@@ -127,8 +129,8 @@ export default {
     {
       name: 'server/testing: for tests only',
       severity: 'error',
-      comment: 'Only *.test.ts may import server/testing.',
-      from: { pathNot: [TEST, '^server/testing/'] },
+      comment: 'Only *.test.ts and the contracts that they run may import server/testing.',
+      from: { pathNot: [TEST, '^server/testing/', '^server/cluster/contract/'] },
       to: { path: '^server/testing/' },
     },
     {
