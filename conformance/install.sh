@@ -1,9 +1,10 @@
 #!/bin/sh
-# Installs what the conformance suites and the tests of docker/ need: Debian's packages by name, slixmpp into a folder of the project's cache, and a server for the MongoDB driver.
+# Installs what the conformance suites and the tests of docker/ need: Debian's packages by name, slixmpp with OMEMO into a folder of the project's cache, and a server for the MongoDB driver.
 set -eu
 cd "$(dirname "$0")/.."
 
 slixmpp_version=1.17.0
+slixmpp_omemo_version=2.2.0
 python=.cache/conformance/python
 
 missing=''
@@ -18,10 +19,11 @@ if [ -n "$missing" ]; then
   $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $missing
 fi
 
-if ! "$python/bin/python" -c "import slixmpp; assert slixmpp.__version__ == '$slixmpp_version'" 2>/dev/null; then
+versions="from importlib.metadata import version; print(version('slixmpp'), version('slixmpp-omemo'))"
+if [ "$("$python/bin/python" -c "$versions" 2>/dev/null)" != "$slixmpp_version $slixmpp_omemo_version" ]; then
   rm -rf "$python"
   /usr/bin/python3 -m venv "$python"
-  "$python/bin/pip" install --quiet --disable-pip-version-check "slixmpp==$slixmpp_version"
+  "$python/bin/pip" install --quiet --disable-pip-version-check "slixmpp==$slixmpp_version" "slixmpp-omemo==$slixmpp_omemo_version"
 fi
 
 mvn --batch-mode --quiet --file conformance/interop/pom.xml dependency:copy-dependencies \

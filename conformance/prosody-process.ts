@@ -8,7 +8,7 @@ import { adminPassword, endProcess, keepTail, runToEnd, type ServerOptions, type
 
 const startAttempts = 100
 const modules =
-  'roster saslauth tls disco ping version time lastactivity private vcard_legacy blocklist carbons smacks csi_simple offline register websocket pep presence message iq'
+  'roster saslauth tls disco ping version time lastactivity private vcard_legacy blocklist carbons smacks csi_simple offline register websocket pep mam bookmarks presence message iq'
 
 /** Starts Debian's Prosody with a configuration, ports and data of its own, to tell faults of the suite from faults of ours. */
 export const startProsody = async (options: ServerOptions): Promise<ServerProcess> => {
@@ -67,6 +67,8 @@ ssl = { key = "${folder}/key.pem", certificate = "${folder}/ca.pem" }
 VirtualHost "${domain}"
 http_host = "localhost"
 ssl = { key = "${folder}/key.pem", certificate = "${folder}/ca.pem" }
+Component "pubsub.${domain}" "pubsub"
+autocreate_on_publish = false
 `
 
 const makeCertificate = (domain: string, certificate: string, key: string): Promise<void> => {

@@ -31,10 +31,10 @@ export type ChatClient = {
 }
 
 /** A kind of client: its name, the door it comes in by, and how one is opened. */
-export type ClientKind = {
+export type ClientKind<Client extends ChatClient = ChatClient> = {
   readonly name: string
   readonly door: 'c2s' | 'http'
-  readonly open: (seat: Seat) => Promise<ChatClient>
+  readonly open: (seat: Seat) => Promise<Client>
 }
 
 const keptWireLines = 200

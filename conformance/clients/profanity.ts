@@ -11,18 +11,32 @@ const pollMs = 100
 const screenTimeoutMs = 20_000
 const wireTailChars = 30_000
 
+/** Profanity with its keyboard and screen. */
+export type Profanity = ChatClient & {
+  readonly type: (line: string) => Promise<void>
+  /** Waits for the screen to show something. */
+  readonly shows: (pattern: RegExp) => Promise<void>
+  /** Waits until it has been told what the server can do; it asks right after its login. */
+  readonly knowsServer: () => Promise<void>
+  /** Quits, forgets what was said, and starts the program again. */
+  readonly startAnew: () => Promise<void>
+}
+
 /** Profanity in a tmux of its own, over TCP and STARTTLS. */
-export const profanity: ClientKind = {
+export const profanity: ClientKind<Profanity> = {
   name: 'Profanity',
   door: 'c2s',
   open: async (seat) => openProfanity(seat),
 }
 
-const openProfanity = async (seat: Seat): Promise<ChatClient> => {
+const openProfanity = async (seat: Seat): Promise<Profanity> => {
   const folder = await mkdtemp(join(tmpdir(), 'waxwing-profanity-'))
   const terminal = terminalIn(folder)
-  await terminal.start(environment(folder, seat.caFile), ['profanity', '-l', 'DEBUG', '-f', join(folder, 'log')])
-  await terminal.shows(/Type \/help for help/)
+  const start = async (): Promise<void> => {
+    await terminal.start(environment(folder, seat.caFile), ['profanity', '-l', 'DEBUG', '-f', join(folder, 'log')])
+    await terminal.shows(/Type \/help for help/)
+  }
+  await start()
   const wire = (): Promise<string> => readFile(join(folder, 'log'), 'utf8').catch(() => '')
   await setUp(terminal, seat)
 
@@ -46,6 +60,17 @@ const openProfanity = async (seat: Seat): Promise<ChatClient> => {
     heardFrom: (peer) => chatLog(folder, peer),
     receipted: async () => receiptedOn(await terminal.screen('-e')),
     evidence: async () => `${await terminal.screen()}\n${(await wire()).slice(-wireTailChars)}`,
+    type: terminal.type,
+    shows: terminal.shows,
+    knowsServer: () =>
+      until('Profanity to know the server', async () => (await wire()).includes(`connection_features_received ${seat.domain}`)),
+    startAnew: async () => {
+      await terminal.type('/quit')
+      await terminal.end()
+      await rm(join(folder, 'log'), { force: true })
+      await rm(chatLogs(folder), { recursive: true, force: true })
+      await start()
+    },
     dispose: async () => {
       await terminal.end()
       await rm(folder, { recursive: true, force: true })
@@ -137,8 +162,10 @@ const subscriptionIn = (log: string, peer: string): string => {
   return / subscription="(\w+)"/.exec(items.at(-1) ?? '')?.[1] ?? 'none'
 }
 
+const chatLogs = (folder: string): string => join(folder, 'data', 'profanity', 'chatlogs')
+
 const chatLog = async (folder: string, peer: string): Promise<readonly string[]> => {
-  const logs = join(folder, 'data', 'profanity', 'chatlogs')
+  const logs = chatLogs(folder)
   const files = await readdir(logs, { recursive: true }).catch(() => [])
   const own = files.filter((file) => file.includes(`/${peer.replace('@', '_at_')}/`) && file.endsWith('.log')).sort()
   const texts = await Promise.all(own.map((file) => readFile(join(logs, file), 'utf8')))

@@ -1,14 +1,11 @@
-import { mkdir, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it, onTestFailed } from 'vitest'
-import { projectRoot, type ServerProcess } from '../server-process.ts'
+import type { ServerProcess } from '../server-process.ts'
 import { startServer } from '../start-server.ts'
 import type { ChatClient, ClientKind } from './chat-client.ts'
 import { openRelay, type Relay } from './relay.ts'
+import { befriend, expectSoon, keepEvidence, password } from './stage.ts'
 
 const resumeTimeoutSeconds = 12
-const password = 'M0ntague-and-Capulet'
-const waitMs = 30_000
 const firstScenes = 3
 
 type Party = { readonly kind: ClientKind; readonly client: ChatClient; readonly relay: Relay }
@@ -30,7 +27,11 @@ export const playStory = (kinds: Readonly<Record<Role, ClientKind>>): void => {
     }, 60_000)
     const scene = (title: string, play: (stage: Stage) => Promise<void>): void =>
       it(title, async (context) => {
-        onTestFailed(() => keepEvidence(context.task.name, stage))
+        onTestFailed(() => {
+          const { server, juliet, romeo } = stage
+          const names = `${kinds.juliet.name} ${kinds.romeo.name} ${context.task.name}`
+          return keepEvidence(names, { juliet: juliet.client, romeo: romeo.client }, server)
+        })
         // A scene that failed may have left a connection cut.
         for (const { relay } of [stage.juliet, stage.romeo]) relay.mend()
         await play(stage)
@@ -150,14 +151,6 @@ const clearStage = async ({ server, juliet, romeo }: Stage): Promise<void> => {
   await server.stop()
 }
 
-const expectSoon = <T>(ask: () => Promise<T>) => expect.poll(ask, { timeout: waitMs, interval: 100 })
-
-const befriend = async (asker: ChatClient, asked: ChatClient): Promise<void> => {
-  await asker.subscribe(asked.bareJid)
-  await expectSoon(() => asked.wasAskedBy(asker.bareJid)).toBe(true)
-  await asked.approve(asker.bareJid)
-}
-
 let lines = 0
 const say = async (from: ChatClient, to: ChatClient, word: string, count: number): Promise<readonly string[]> => {
   const bodies = Array.from({ length: count }, () => `${word} ${++lines}`)
@@ -178,13 +171,4 @@ const fence = async (hearer: ChatClient, speaker: ChatClient, bodies: readonly s
   const last = await say(speaker, hearer, 'fence', 1)
   await hears(hearer, speaker, last)
   expect(await heardOf(hearer, speaker, bodies)).toEqual(bodies)
-}
-
-const keepEvidence = async (title: string, { server, juliet, romeo }: Stage): Promise<void> => {
-  const folder = join(projectRoot, 'conformance', 'reports', 'clients')
-  await mkdir(folder, { recursive: true })
-  const parts = [title, `JULIET on ${juliet.kind.name}`, await juliet.client.evidence()]
-  parts.push(`ROMEO on ${romeo.kind.name}`, await romeo.client.evidence(), 'SERVER', server.logTail())
-  const name = `${juliet.kind.name} ${romeo.kind.name} ${title}`.replace(/\W+/g, '-').slice(0, 150)
-  await writeFile(join(folder, `${name}.txt`), parts.join('\n\n'))
 }

@@ -11,12 +11,17 @@ import { type ChatClient, type ClientKind, Notebook, type Seat } from './chat-cl
 const wireTailChars = 30_000
 const loginTimeoutMs = 20_000
 
-type Fact = {
+/** What a bot reports. */
+export type Fact = {
   readonly event: string
   readonly peer?: string
   readonly body?: string
   readonly id?: string
+  readonly node?: string
   readonly subscription?: string
+  readonly number?: number
+  readonly value?: unknown
+  readonly error?: string
 }
 
 /** The interpreter that has slixmpp, made by conformance/install.sh. */
@@ -26,14 +31,18 @@ export const slixmppPython: string = join(projectRoot, '.cache', 'conformance', 
 export const slixmpp: ClientKind = {
   name: 'slixmpp',
   door: 'c2s',
-  open: async (seat) => openBot(seat),
+  open: async (seat) => (await openBot(seat, 'slixmpp_bot.py')).client,
 }
 
-const openBot = async (seat: Seat): Promise<ChatClient> => {
+/** A bot, with the process that it is. */
+export type Bot = { readonly client: ChatClient; readonly process: ChildProcess }
+
+/** Starts a bot, which is a script beside this file. */
+export const openBot = async (seat: Seat, scriptName: string): Promise<Bot> => {
   if (!existsSync(slixmppPython)) throw new Error('slixmpp is not installed: run conformance/install.sh')
   const folder = await mkdtemp(join(tmpdir(), 'waxwing-slixmpp-'))
   const logFile = join(folder, 'log')
-  const script = join(projectRoot, 'conformance', 'clients', 'slixmpp_bot.py')
+  const script = join(projectRoot, 'conformance', 'clients', scriptName)
   const args = [script, `${seat.bareJid}/bot`, seat.password, String(seat.port), seat.caFile, logFile]
   const bot = spawn(slixmppPython, args, { stdio: ['pipe', 'pipe', 'pipe'] })
   const notes = new Notebook()
@@ -41,7 +50,7 @@ const openBot = async (seat: Seat): Promise<ChatClient> => {
   const order = async (fields: Readonly<Record<string, string>>): Promise<void> => {
     bot.stdin?.write(`${JSON.stringify(fields)}\n`)
   }
-  return {
+  const client: ChatClient = {
     bareJid: seat.bareJid,
     ...notes.answers(),
     login: async () => {
@@ -71,9 +80,11 @@ const openBot = async (seat: Seat): Promise<ChatClient> => {
       await rm(folder, { recursive: true, force: true })
     },
   }
+  return { client, process: bot }
 }
 
-const factsOf = (bot: ChildProcess, take: (fact: Fact) => void): void => {
+/** Tells of each thing a bot reports from now on. */
+export const factsOf = (bot: ChildProcess, take: (fact: Fact) => void): void => {
   if (bot.stdout !== null) createInterface(bot.stdout).on('line', (line) => take(JSON.parse(line) as Fact))
 }
 

@@ -53,7 +53,7 @@ class Bot(ClientXMPP):
 
     def heard(self, message):
         if message["type"] in ("chat", "normal") and message["body"]:
-            report(event="message", peer=message["from"].bare, body=message["body"])
+            report(event="message", peer=message["from"].bare, body=message["body"], id=message["id"])
 
     def roster_changed(self, iq):
         for jid, item in iq["roster"]["items"].items():
@@ -78,14 +78,15 @@ class Bot(ClientXMPP):
             message.send()
 
 
-async def main():
+async def run(make_bot):
     jid, password, port, ca_file, log_file = sys.argv[1:6]
     logging.basicConfig(filename=log_file, level=logging.DEBUG, format="%(asctime)s %(message)s")
-    bot = Bot(jid, password, int(port), ca_file)
+    bot = make_bot(jid, password, int(port), ca_file)
     lines = asyncio.StreamReader()
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)
     while line := await lines.readline():
         await bot.obey(json.loads(line))
 
 
-asyncio.run(main())
+if __name__ == "__main__":
+    asyncio.run(run(Bot))
