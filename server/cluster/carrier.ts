@@ -1,9 +1,10 @@
 import type { NodeId } from '#server/core/bus.ts'
+import type { Batch } from './frames.ts'
 
 /** What a carrier tells the links above it. */
 export interface CarrierEvents {
   /** A batch came, whole. Answers whom it is from; nothing when that cannot be told, or it is no batch: the channel it came by is to be closed. `expected` is whose channel it is, if that is known. */
-  batch(bytes: Buffer, expected?: number): { readonly epoch: number } | undefined
+  batch(bytes: Buffer, expected?: number): { readonly epoch: number; readonly type: Batch['type'] } | undefined
   /** A node is there, or may be. */
   candidate(node: NodeId): void
   /** What was under way from or to the node of this epoch may be gone; the node may be there still. */

@@ -4,6 +4,7 @@ import { type Bus, BusError, type MessageHandler, type NodeId, type PeerHandler,
 import type { Wire } from '#stanzas/wire.ts'
 import type { Carrier } from './carrier.ts'
 import {
+  type Batch,
   decodeBatch,
   encodeFailure,
   encodeFarewell,
@@ -231,12 +232,6 @@ export class Links implements Bus {
   #meet(node: NodeId): Link | undefined {
     const known = this.#links.get(node.epoch)
     if (known !== undefined || node.epoch === this.self.epoch || this.#isClosed) return known
-    for (const other of this.#links.values()) {
-      if (other.node.name !== node.name) continue
-      // A name lives once: the later start is the one that does.
-      if (other.node.epoch > node.epoch) return undefined
-      this.#end(other)
-    }
     if (this.#links.size >= MAX_LINKS) return undefined
     const link: Link = {
       node,
@@ -270,8 +265,8 @@ export class Links implements Bus {
   }
 
   /** Returns whom it came from, and nothing when the channel that it came by is to be closed. */
-  #take(bytes: Buffer, expected: number | undefined): { readonly epoch: number } | undefined {
-    if (this.#isClosed || !this.#isValid()) return { epoch: expected ?? 0 }
+  #take(bytes: Buffer, expected: number | undefined): Pick<Batch, 'epoch' | 'type'> | undefined {
+    if (this.#isClosed || !this.#isValid()) return { epoch: expected ?? 0, type: 'frames' }
     try {
       const batch = decodeBatch(bytes)
       if (expected !== undefined && batch.epoch !== expected) throw new MalformedBatchError('a batch of another node')

@@ -155,8 +155,8 @@ class RedisConnections implements Redis {
 
   reconnect(): void {
     if (this.#isClosed) return
-    if (this.#commands instanceof Client) this.#commands.disconnect(true)
-    if (this.#subscriber instanceof Client) this.#subscriber.disconnect(true)
+    for (const client of [this.#commands, this.#subscriber])
+      if (client instanceof Client && client.status === 'ready') client.disconnect(true)
   }
 
   async close(): Promise<void> {

@@ -115,10 +115,8 @@ class UnixCarrier implements Carrier {
     const reader = new BatchReader((batch) => {
       const sender = this.#events?.batch(batch, from)
       if (sender === undefined) return false
-      if (from === undefined) {
-        from = sender.epoch
-        this.#inbound.set(from, socket)
-      }
+      from ??= sender.epoch
+      if (sender.type === 'greeting') this.#inbound.set(from, socket)
       return true
     })
     socket.on('data', (chunk) => {

@@ -10,7 +10,7 @@ import { connectRedis } from '../redis.ts'
 import { openRedisBus } from '../redis-bus.ts'
 import { openUnixBus } from '../unix-bus.ts'
 import type { BusSubject } from './bus.ts'
-import type { RedisServer } from './redis-server.ts'
+import type { RedisPlace } from './redis-server.ts'
 
 let lastEpoch = 0
 export const nextEpoch = (): number => {
@@ -52,7 +52,7 @@ export const LONG_LEASE_MS = 600_000
 
 let lastFleet = 0
 
-export const redisBusSubject = (name: string, server: RedisServer): BusSubject => ({
+export const redisBusSubject = (name: string, server: RedisPlace): BusSubject => ({
   name,
   async place() {
     lastFleet += 1

@@ -1,12 +1,12 @@
 import { afterAll, describe, test } from 'vitest'
 import { busContract } from './bus.ts'
 import { redisBusSubject, unixBusSubject } from './bus-subjects.ts'
-import { hasRedis, redisServer } from './redis-server.ts'
+import { hasRedis, redisCluster, redisServer } from './redis-server.ts'
 
 busContract(unixBusSubject)
 
 if (hasRedis) {
-  const [single, cluster] = [await redisServer(), await redisServer('cluster')]
+  const [single, cluster] = [await redisServer(), await redisCluster()]
   afterAll(() => Promise.all([single.stop(), cluster.stop()]))
   busContract(redisBusSubject('redis', single))
   busContract(redisBusSubject('redis cluster', cluster))

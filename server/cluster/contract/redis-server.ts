@@ -4,16 +4,22 @@ import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Redis } from 'ioredis'
+import { until } from './until.ts'
 
-/** A Redis of the tests' own, which they may stop, kill and start again. */
-export interface RedisServer {
+/** A Redis of the tests' own. */
+export interface RedisPlace {
   readonly url: string
-  readonly pid: () => number
   /** Asks it something by a connection of its own. */
   ask(...command: readonly [string, ...(string | Buffer)[]]): Promise<unknown>
+  stop(): Promise<void>
+}
+
+/** One server, which tests may stop, kill and start again. */
+export interface RedisServer extends RedisPlace {
+  readonly port: number
+  readonly pid: () => number
   start(): Promise<void>
   kill(): Promise<void>
-  stop(): Promise<void>
 }
 
 const PROGRAM = 'redis-server'
@@ -21,11 +27,10 @@ const PROGRAM = 'redis-server'
 /** Whether there is a `redis-server` on this machine. */
 export const hasRedis = spawnSync(PROGRAM, ['--version']).status === 0
 
-/** Starts a Redis on a free port with a folder of its own; `cluster` makes it a Redis Cluster of one server, which minds hash tags as one of many does. */
-export const redisServer = async (kind: 'single' | 'cluster' = 'single'): Promise<RedisServer> => {
+/** Starts a Redis on a free port with a folder of its own. It writes nothing unless it is told to `SAVE`. */
+export const redisServer = async (...options: readonly string[]): Promise<RedisServer> => {
   const folder = await mkdtemp(join(tmpdir(), 'waxwing-redis-'))
   const port = await freePort()
-  const url = `redis://127.0.0.1:${port}`
   let child: ChildProcess | undefined
   const kill = async (): Promise<void> => {
     const running = child
@@ -36,21 +41,13 @@ export const redisServer = async (kind: 'single' | 'cluster' = 'single'): Promis
     await gone
   }
   const server: RedisServer = {
-    url,
+    url: `redis://127.0.0.1:${port}`,
+    port,
     pid: () => child?.pid ?? 0,
-    async ask(name, ...args) {
-      const client = new Redis(url, { lazyConnect: true, maxRetriesPerRequest: 0, retryStrategy: () => null })
-      client.on('error', () => {})
-      await client.connect()
-      try {
-        return await client.call(name, args)
-      } finally {
-        client.disconnect()
-      }
-    },
+    ask: (name, ...args) => ask(port, name, args),
     async start() {
-      const options = ['--port', String(port), '--bind', '127.0.0.1', '--dir', folder, '--save', '', '--cluster-enabled']
-      const running = spawn(PROGRAM, [...options, kind === 'cluster' ? 'yes' : 'no'], { stdio: ['ignore', 'pipe', 'ignore'] })
+      const common = ['--port', String(port), '--bind', '127.0.0.1', '--dir', folder, '--save', '']
+      const running = spawn(PROGRAM, [...common, ...options], { stdio: ['ignore', 'pipe', 'ignore'] })
       child = running
       process.once('exit', () => running.kill('SIGKILL'))
       await ready(running)
@@ -62,11 +59,40 @@ export const redisServer = async (kind: 'single' | 'cluster' = 'single'): Promis
     },
   }
   await server.start()
-  if (kind === 'cluster') {
-    await server.ask('CLUSTER', 'ADDSLOTSRANGE', '0', '16383')
-    while (!String(await server.ask('CLUSTER', 'INFO')).includes('cluster_state:ok')) await new Promise(setImmediate)
-  }
   return server
+}
+
+/** Starts a Redis Cluster of three servers, each with a third of the keys. */
+export const redisCluster = async (): Promise<RedisPlace> => {
+  const options = ['--cluster-enabled', 'yes', '--cluster-announce-ip', '127.0.0.1']
+  const servers = await Promise.all([redisServer(...options), redisServer(...options), redisServer(...options)])
+  const [first] = servers
+  for (const [index, { ask, port }] of servers.entries()) {
+    const [from, to] = [Math.ceil((index * 16_384) / 3), Math.ceil(((index + 1) * 16_384) / 3) - 1]
+    await ask('CLUSTER', 'ADDSLOTSRANGE', String(from), String(to))
+    if (port !== first.port) await first.ask('CLUSTER', 'MEET', '127.0.0.1', String(port))
+  }
+  const knowsAll = async ({ ask }: RedisServer): Promise<boolean> => {
+    const info = String(await ask('CLUSTER', 'INFO'))
+    return info.includes('cluster_state:ok') && info.includes('cluster_size:3')
+  }
+  for (const server of servers) await until(() => knowsAll(server), 'a cluster')
+  return { url: first.url, ask: first.ask, stop: async () => void (await Promise.all(servers.map((server) => server.stop()))) }
+}
+
+const ask = async (port: number, name: string, args: readonly (string | Buffer)[]): Promise<unknown> => {
+  const client = new Redis({ port, host: '127.0.0.1', lazyConnect: true, maxRetriesPerRequest: 0, retryStrategy: () => null })
+  client.on('error', () => {})
+  await client.connect()
+  try {
+    return await client.call(name, [...args])
+  } catch (error) {
+    const [, elsewhere] = /^MOVED \d+ \S*:(\d+)$/.exec(error instanceof Error ? error.message : '') ?? []
+    if (elsewhere === undefined) throw error
+    return await ask(Number(elsewhere), name, args)
+  } finally {
+    client.disconnect()
+  }
 }
 
 const freePort = (): Promise<number> =>
