@@ -143,10 +143,17 @@ export interface LogQuery extends LogFilter, LogPageSize {
   readonly backwards?: boolean
 }
 
-/** An owner's texts with one peer, by the newest of them. */
+/** An owner's texts with one peer: the newest of them, and the newest that is the owner's own; 0 when there is none. */
 export interface LogConversation {
   readonly peer: string
   readonly last: LogId
+  readonly answered: LogId
+}
+
+/** How far an owner has read a conversation; 0 is nothing of it. */
+export interface LogReading {
+  readonly peer: string
+  readonly after: LogId
 }
 
 /** Append-only records by owner, with marks for those no device has taken. The hot path: every message passes `append`. */
@@ -171,6 +178,8 @@ export interface Log {
    * Receipts and markers are no reason to be in front.
    */
   conversations(owner: BareJid, page: { readonly before?: LogId; readonly limit: number }): Promise<readonly LogConversation[]>
+  /** How many texts each of these peers, all different ones, has sent behind what was read; in their order, and for little, however many there are. */
+  unread(owner: BareJid, readings: readonly LogReading[]): Promise<readonly number[]>
   /**
    * Entries whose text has all these words (whole or by their beginning, in any case; the first 32 count), chosen and ordered like `range`.
    * Without a word nothing is found.

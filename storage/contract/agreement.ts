@@ -71,7 +71,7 @@ const looks = fc
     filters,
     fc.boolean(),
     fc.integer({ min: 1, max: 9 }),
-    fc.constantFrom('range', 'count', 'search', 'conversations'),
+    fc.constantFrom('range', 'count', 'search', 'conversations', 'unread'),
     fc.constantFrom('thou', 'w T', 'ART thou', 'är', '京', '"*', 'x OR thou'),
   )
   .map(
@@ -93,6 +93,11 @@ const looks = fc
             return driver.log.count(whose, query)
           case 'search':
             return driver.log.search(whose, words, query)
+          case 'unread':
+            return driver.log.unread(
+              whose,
+              NAMES.map((each) => ({ peer: owner(run, each), after: (each === peer ? query.after : query.before) ?? 0 })),
+            )
           default:
             return driver.log.conversations(whose, { limit, ...(query.before === undefined ? {} : { before: query.before }) })
         }

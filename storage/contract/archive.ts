@@ -27,6 +27,7 @@ export const archiveContract = (subject: Subject): void => {
   filters(subject)
   heavyPages(subject)
   conversations(subject)
+  unread(subject)
   searches(subject)
   replacing(subject)
 }
@@ -256,6 +257,90 @@ const conversations = (subject: Subject): void =>
       expect(await list()).toEqual([])
       await say(11, juliet)
       expect(await list()).toEqual([[juliet, 11]])
+    })
+
+    test("the owner's own newest text is told beside the newest, also when others of both have gone", async () => {
+      const { log } = stage.driver
+      const answered = async () => (await log.conversations(romeo, { limit: 9 })).map(({ peer, answered }) => [peer, answered])
+      const answer = (id: number, change: { isText?: boolean; isTransient?: boolean } = {}) =>
+        append(
+          log,
+          message(id, {
+            isText: change.isText ?? true,
+            places: [place(romeo, juliet, 'out', false, change.isTransient ?? false)],
+          }),
+        )
+      await say(1, tybalt)
+      for (const id of [2, 3, 4]) await answer(id)
+      await say(5, juliet)
+      await answer(6, { isText: false })
+      await answer(7, { isTransient: true })
+      expect(await answered()).toEqual([
+        [juliet, 4],
+        [tybalt, 0],
+      ])
+      await say(8, juliet)
+      await log.delete(romeo, [3, 4])
+      expect(await answered()).toEqual([
+        [juliet, 2],
+        [tybalt, 0],
+      ])
+      await log.delete(romeo, [8, 5])
+      expect(await answered()).toEqual([
+        [juliet, 2],
+        [tybalt, 0],
+      ])
+      await log.delete(romeo, [2])
+      expect(await answered()).toEqual([[tybalt, 0]])
+    })
+  })
+
+const unread = (subject: Subject): void =>
+  onStage(subject, 'log, unread', (stage) => {
+    const count = (...readings: readonly (readonly [string, number])[]) =>
+      stage.driver.log.unread(
+        romeo,
+        readings.map(([peer, after]) => ({ peer, after })),
+      )
+    const stranger = 'stranger@verona.example'
+
+    test('texts that came from each peer count, behind what was read; what was sent, is no text or only delivered does not', async () => {
+      await fill(stage)
+      const received = (peer: string, after: number) =>
+        Array.from({ length: 24 }, (_, index) => index + 1).filter(
+          (id) => id > after && (id % 8 === 0 ? tybalt : juliet) === peer && id % 2 === 0 && id % 4 !== 0 && id % 3 !== 0,
+        ).length
+      expect(received(juliet, 0)).toBe(4)
+      for (const after of [0, 1, 2, 9, 10, 21, 22, 24, 99])
+        expect(await count([tybalt, after], [stranger, 0], [juliet, after])).toEqual([0, 0, received(juliet, after)])
+      expect(await count()).toEqual([])
+      expect(await stage.driver.log.unread(tybalt, [{ peer: romeo, after: 0 }])).toEqual([0])
+    })
+
+    test('hundreds are counted as exactly as few, wherever one began to read, and less those that have gone', async () => {
+      const { log } = stage.driver
+      const all = Array.from({ length: 700 }, (_, index) => index + 1)
+      for (const id of all) {
+        const peer = id % 7 === 0 ? tybalt : juliet
+        log.append(message(id, { places: [place(romeo, peer, id % 10 === 0 ? 'out' : 'in', true)] }), () => undefined)
+      }
+      const gone = [3, 110, 111, 350, 699]
+      const expected = (peer: string, after: number, without: readonly number[] = []) =>
+        all.filter((id) => id > after && id % 10 !== 0 && (id % 7 === 0 ? tybalt : juliet) === peer && !without.includes(id))
+          .length
+      for (const after of [0, 1, 109, 110, 350, 699, 700])
+        expect(await count([juliet, after], [tybalt, after])).toEqual([expected(juliet, after), expected(tybalt, after)])
+      expect(await count([juliet, 600], [tybalt, 0])).toEqual([expected(juliet, 600), expected(tybalt, 0)])
+      await log.delete(romeo, gone)
+      for (const after of [0, 3, 200, 500])
+        expect(await count([juliet, after], [tybalt, after])).toEqual([
+          expected(juliet, after, gone),
+          expected(tybalt, after, gone),
+        ])
+      await append(log, message(701, { places: [place(romeo, juliet, 'in')] }))
+      expect(await count([juliet, 695])).toEqual([expected(juliet, 695, gone) + 1])
+      await log.deleteOwner(romeo)
+      expect(await count([juliet, 0], [tybalt, 0])).toEqual([0, 0])
     })
   })
 

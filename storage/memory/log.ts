@@ -1,7 +1,7 @@
 import type { BareJid } from '#stanzas/jid.ts'
 import type { Wire } from '#stanzas/wire.ts'
 import { passes } from '../log-filter.ts'
-import type { Log, LogConversation, LogEntry, LogId, LogPageSize, LogQuery, LogRecord } from '../shapes.ts'
+import type { Log, LogConversation, LogEntry, LogId, LogPageSize, LogQuery, LogReading, LogRecord } from '../shapes.ts'
 import { StorageError } from '../storage-error.ts'
 import { checkTextKey } from '../text-key.ts'
 import { beginningsOf, wordsOfStanza } from '../words.ts'
@@ -80,6 +80,7 @@ export const memoryLog = (queue: CommitQueue): Log => {
     range: (owner, query) => queue.read(() => select(shelf.entries(owner), query)),
     count: (owner, filter) => queue.read(() => shelf.entries(owner).filter((entry) => passes(filter, entry)).length),
     conversations: (owner, page) => queue.read(() => conversationsOf(shelf.entries(owner), page)),
+    unread: (owner, readings) => queue.read(() => unreadOf(shelf.entries(owner), readings)),
     search: (owner, words, query) => queue.read(() => select(shelf.entries(owner).filter(hasWords(words)), query)),
     replace: (owner, id, stanza) => queue.write(() => shelf.replace(owner, id, stanza)),
     expire: (owner, beforeMs, limit) =>
@@ -117,13 +118,25 @@ const conversationsOf = (
   entries: readonly LogEntry[],
   { before = Number.POSITIVE_INFINITY, limit }: { readonly before?: LogId; readonly limit: number },
 ): readonly LogConversation[] => {
-  const last = new Map<string, LogId>()
-  for (const { id, peer, isText, isTransient } of entries) if (isText && !isTransient) last.set(peer, id)
-  return [...last]
-    .map(([peer, id]) => ({ peer, last: id }))
+  const newest = new Map<string, LogConversation>()
+  for (const { id, peer, direction, isText, isTransient } of entries) {
+    if (!isText || isTransient) continue
+    newest.set(peer, { peer, last: id, answered: direction === 'out' ? id : (newest.get(peer)?.answered ?? 0) })
+  }
+  return [...newest.values()]
     .filter((conversation) => conversation.last < before)
     .sort((a, b) => b.last - a.last)
     .slice(0, limit)
+}
+
+const unreadOf = (entries: readonly LogEntry[], readings: readonly LogReading[]): readonly number[] => {
+  const after = new Map(readings.map((reading) => [reading.peer, reading.after]))
+  const counts = new Map<string, number>()
+  for (const { id, peer, direction, isText, isTransient } of entries) {
+    const isUnread = direction === 'in' && isText && !isTransient && id > (after.get(peer) ?? id)
+    if (isUnread) counts.set(peer, (counts.get(peer) ?? 0) + 1)
+  }
+  return readings.map(({ peer }) => counts.get(peer) ?? 0)
 }
 
 /** Whether an entry has all these words, whole or by their beginning; no words are in none. */

@@ -1,7 +1,7 @@
 import type { Binary, Collection, Db, MongoClient, WriteConcern } from 'mongodb'
 
-/** `t`, `n`: text or not, in the owner's archive. `u`, `v`: the same, there only to be delivered. */
-export type LogKind = 't' | 'n' | 'u' | 'v'
+/** `s`, `t`: texts in the owner's archive, sent by it or come to it. `n`: what else is there. `u`, `v`: texts or not, there only to be delivered. */
+export type LogKind = 's' | 't' | 'n' | 'u' | 'v'
 
 /** An owner's entry of the log. Names are short, since every message carries them. */
 export interface LogDocument {

@@ -3,7 +3,7 @@ import { afterAll, expect, test } from 'vitest'
 import type { Wire } from '#stanzas/wire.ts'
 import { type MongoServer, mongoServer } from '../contract/mongodb-server.ts'
 import { proxyTo } from '../contract/mongodb-wire.ts'
-import { append, juliet, message, romeo } from '../contract/subject.ts'
+import { append, juliet, message, romeo, tybalt } from '../contract/subject.ts'
 import type { Driver } from '../driver.ts'
 import { MongoDriver } from './driver.ts'
 
@@ -64,6 +64,10 @@ const useEverything = async ({
   await log.count(juliet, { peer: romeo, isText: true, direction: 'in', after: 3 })
   await log.count(juliet, {})
   await log.conversations(juliet, { before: 9, limit: 5 })
+  await log.unread(juliet, [
+    { peer: romeo, after: 3 },
+    { peer: tybalt, after: 0 },
+  ])
   await log.search(juliet, 'word', { limit: 5, peer: romeo })
   await log.replace(juliet, 2, '<message/>' as Wire)
   await log.expire(juliet, 5000, 5)

@@ -1,14 +1,25 @@
 import type { BareJid } from '#stanzas/jid.ts'
 import type { Wire } from '#stanzas/wire.ts'
-import type { Log, LogConversation, LogEntry, LogFilter, LogId, LogQuery } from '../shapes.ts'
+import type { Log, LogConversation, LogEntry, LogFilter, LogId, LogQuery, LogReading } from '../shapes.ts'
 import { checkTextKey } from '../text-key.ts'
 import { wordsOf, wordsOfStanza } from '../words.ts'
 import type { Collections, LogDocument } from './collections.ts'
 import { isNotImplemented } from './failure.ts'
 import { CONVERSATIONS, PENDING } from './indexes.ts'
-import { beginningWith, idOf } from './keys.ts'
+import { idOf } from './keys.ts'
 import type { LastId } from './last-id.ts'
-import { binaryOf, entryOf, filterOf, logKey, logKeys, peerOf, textsOf } from './log-document.ts'
+import {
+  binaryOf,
+  entryOf,
+  filterOf,
+  idsBetween,
+  isSent,
+  logKey,
+  logKeys,
+  peerOf,
+  receivedFrom,
+  textsOf,
+} from './log-document.ts'
 import { ask, type Session } from './session.ts'
 
 /** Entries that `expire` looks through at once, and that `search` fetches at once. */
@@ -54,6 +65,7 @@ export const mongoLog = (session: Session, lastId: LastId): Log => {
     },
     count: (owner, filter) => look(owner, () => log.countDocuments(filterOf(owner, filter), { hint: hintOf(filter) })),
     conversations: (owner, page) => look(owner, () => conversationsOf(session, owner, page)),
+    unread: (owner, readings) => look(owner, () => unreadOf(session, owner, readings)),
     search: (owner, words, query) => look(owner, () => found(session, owner, words, query)),
     replace: (owner, id, stanza) => change(owner, () => replace(session, owner, id, stanza)),
     expire: (owner, beforeMs, limit) =>
@@ -92,7 +104,7 @@ const pageOf = ({ collections }: Session, owner: BareJid, query: LogQuery) =>
     .sort({ _id: query.backwards === true ? -1 : 1 })
     .limit(query.limit)
 
-/** The newest text of each conversation: the index has them in a row, so one step finds each. */
+/** The newest texts of each conversation, one sent and one come: the index has them in a row, so one step finds each. */
 const conversationsOf = async (
   { collections }: Session,
   owner: BareJid,
@@ -101,12 +113,34 @@ const conversationsOf = async (
   if (limit === 0) return []
   const isWanted = (last: string): boolean =>
     before === undefined || last < logKey(owner, Math.min(before, Number.MAX_SAFE_INTEGER))
-  const newest = await newestTexts(collections, owner)
-  return newest
-    .filter(({ last }) => isWanted(last))
-    .sort((a, b) => (a.last < b.last ? 1 : -1))
+  const conversations = new Map<string, { readonly last: string; readonly answered: string | undefined }>()
+  for (const { _id, last } of await newestTexts(collections, owner)) {
+    const peer = peerOf(owner, _id)
+    const other = conversations.get(peer)
+    const answered = isSent(owner, _id) ? last : other?.answered
+    conversations.set(peer, { last: other === undefined || other.last < last ? last : other.last, answered })
+  }
+  return [...conversations]
+    .filter(([, { last }]) => isWanted(last))
+    .sort(([, a], [, b]) => (a.last < b.last ? 1 : -1))
     .slice(0, limit)
-    .map(({ _id, last }) => ({ peer: peerOf(owner, _id), last: idOf(last) }))
+    .map(([peer, { last, answered }]) => ({ peer, last: idOf(last), answered: answered === undefined ? 0 : idOf(answered) }))
+}
+
+/** All conversations in one command: the index has what it asks about, each conversation in a row. */
+const unreadOf = async (
+  { collections }: Session,
+  owner: BareJid,
+  readings: readonly LogReading[],
+): Promise<readonly number[]> => {
+  if (readings.length === 0) return []
+  const $or = readings.map(({ peer, after }) => ({ c: receivedFrom(owner, peer), _id: idsBetween(owner, { after }) }))
+  const pipeline = [{ $match: { _id: logKeys(owner), $or } }, { $group: { _id: '$c', count: { $sum: 1 } } }]
+  const found = await collections.log
+    .aggregate<{ readonly _id: string; readonly count: number }>(pipeline, { hint: CONVERSATIONS })
+    .toArray()
+  const counts = new Map(found.map(({ _id, count }) => [_id, count]))
+  return readings.map(({ peer }) => counts.get(receivedFrom(owner, peer)) ?? 0)
 }
 
 interface Newest {
@@ -115,7 +149,7 @@ interface Newest {
 }
 
 const newestTexts = async ({ log }: Collections, owner: BareJid): Promise<readonly Newest[]> => {
-  const filter = { c: beginningWith(textsOf(owner)), _id: logKeys(owner) }
+  const filter = { c: textsOf(owner), _id: logKeys(owner) }
   const sort = { c: -1, _id: -1 } as const
   try {
     const group = { $group: { _id: '$c', last: { $first: '$_id' } } }

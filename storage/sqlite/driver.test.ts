@@ -89,7 +89,7 @@ test('a database of a newer version is refused by name, and left as it was', asy
   const db = new Sqlite(databasePath(folder))
   db.exec("INSERT INTO schema_version VALUES (99, 'from the future')")
   db.close()
-  await expect(open()).rejects.toThrow(/schema version 99, and this version of the server knows 2/)
+  await expect(open()).rejects.toThrow(/schema version 99, and this version of the server knows 3/)
   await expect(open()).rejects.toBeInstanceOf(StorageError)
 })
 

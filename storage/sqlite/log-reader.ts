@@ -5,7 +5,7 @@ import type { Database } from './database.ts'
 import type { LogStore } from './log-store.ts'
 import type { Names } from './names.ts'
 import type { Pace } from './pace.ts'
-import { isTextOfArchive, type PeerIndex } from './peer-index.ts'
+import type { PeerIndex } from './peer-index.ts'
 import type { PlaceIndex } from './place-index.ts'
 import { EVERYTHING, isInside, type Posting, type Visitor, type Window, windowOf } from './postings.ts'
 import { atOf, FLAG_PENDING, FLAG_TRANSIENT, stanzaOf } from './record.ts'
@@ -31,12 +31,6 @@ export type Count = readonly [count: number, next: number | undefined]
 
 /** What has to be indexed before the question can be answered. */
 export type Missing = 'peers' | 'words'
-
-/** Conversations in columns. */
-export interface ConversationPage {
-  readonly peers: string[]
-  readonly last: number[]
-}
 
 interface Order {
   readonly limit: number
@@ -138,28 +132,6 @@ export class LogReader {
       return true
     })
     return [count, next]
-  }
-
-  conversations(owner: number, before: number, limit: number): ConversationPage | Missing {
-    const indexedTo = this.#peers.progress.of(owner)
-    const unsorted = this.choose(
-      owner,
-      { ...EVERYTHING, after: indexedTo },
-      { limit: this.#pace.unsortedEntries + 1, isBackwards: false },
-      this.#pace.entriesPerLook,
-    )
-    if (unsorted.entries.length > this.#pace.unsortedEntries) return 'peers'
-    const newest = new Map<number, number>()
-    for (const entry of unsorted.entries) if (isTextOfArchive(entry)) newest.set(entry.peer, entry.id)
-    const found = [...newest].map(([peer, last]) => ({ peer, last })).filter(({ last }) => last < before)
-    found.sort((a, b) => b.last - a.last)
-    if (found.length < limit) {
-      for (const { peer, last } of this.#peers.conversations(owner, before)) {
-        if (!newest.has(peer) && found.push({ peer, last }) >= limit) break
-      }
-    }
-    const shown = found.slice(0, limit)
-    return { peers: shown.map(({ peer }) => this.#names.textOf(peer)), last: shown.map(({ last }) => last) }
   }
 
   pending(owner: number, after: number, limit: number, maxBytes: number | undefined): Page {

@@ -1,7 +1,7 @@
 import type { Database } from './database.ts'
 import type { LogReader } from './log-reader.ts'
 import type { LogStore } from './log-store.ts'
-import { isTextOfArchive, type PeerIndex } from './peer-index.ts'
+import type { PeerIndex } from './peer-index.ts'
 import { ENTRIES_PER_ROW, type PlaceIndex } from './place-index.ts'
 import { EVERYTHING, idsIn, POSTING_BYTES, type Posting } from './postings.ts'
 import type { Records } from './records.ts'
@@ -74,13 +74,7 @@ export class LogRemover {
 
   /** Takes what is left of an entry out of the record, and out of the indexes that are filled when they are asked for. */
   unlink(owner: number, entry: Pick<Posting, 'id' | 'peer'>): void {
-    if (entry.id <= this.#peers.progress.of(owner)) {
-      const find = this.#reader.finder(owner)
-      this.#peers.remove(owner, entry, (id) => {
-        const other = find(id)
-        return other !== undefined && isTextOfArchive(other)
-      })
-    }
+    if (entry.id <= this.#peers.progress.of(owner)) this.#peers.remove(owner, entry)
     if (entry.id <= this.#words.progress.of(owner)) this.#words.remove(owner, entry.id)
     this.#records.unlink(owner, entry.id, this.#store.state.lastId)
   }

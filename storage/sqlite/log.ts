@@ -4,8 +4,9 @@ import type { Log, LogEntry, LogFilter, LogQuery } from '../shapes.ts'
 import { checkTextKey } from '../text-key.ts'
 import { beginningsOf } from '../words.ts'
 import type { Channel } from './channel.ts'
+import type { ConversationPage, Conversations } from './conversations.ts'
 import type { LogChanges } from './log-changes.ts'
-import type { ConversationPage, Count, LogReader, Missing, Page } from './log-reader.ts'
+import type { Count, LogReader, Missing, Page } from './log-reader.ts'
 import type { LogRemover } from './log-remover.ts'
 import type { LogStore } from './log-store.ts'
 import type { Names } from './names.ts'
@@ -18,6 +19,7 @@ export interface LogCalls {
   'log-search'(owner: string, beginnings: readonly string[], query: LogQuery): Page | Missing | undefined
   'log-count'(owner: string, filter: LogFilter): Count | Missing
   'log-conversations'(owner: string, before: number, limit: number): ConversationPage | Missing | undefined
+  'log-unread'(owner: string, peers: readonly string[], after: readonly number[]): number[] | Missing | undefined
   'log-pending'(owner: string, after: number, limit: number, maxBytes: number | undefined): Page | undefined
   'log-count-pending'(owner: string): number
   /** Does a step of what is missing, and tells whether there is more to do. */
@@ -33,11 +35,12 @@ interface LogParts {
   readonly names: Names
   readonly store: LogStore
   readonly reader: LogReader
+  readonly conversations: Conversations
   readonly changes: LogChanges
   readonly remover: LogRemover
 }
 
-export const logCalls = ({ names, store, reader, changes, remover }: LogParts): LogCalls => {
+export const logCalls = ({ names, store, reader, conversations, changes, remover }: LogParts): LogCalls => {
   const withOwner = <T>(owner: string, action: (row: number) => T): T | undefined => {
     // The lock comes before the first look: beside another process's log there is nothing to see.
     void store.state
@@ -56,7 +59,8 @@ export const logCalls = ({ names, store, reader, changes, remover }: LogParts): 
     'log-search': (owner, beginnings, query) =>
       withPeer(owner, query, (row, peer) => reader.search(row, beginnings, query, peer)),
     'log-count': (owner, filter) => withPeer(owner, filter, (row, peer) => reader.count(row, filter, peer)) ?? [0, undefined],
-    'log-conversations': (owner, before, limit) => withOwner(owner, (row) => reader.conversations(row, before, limit)),
+    'log-conversations': (owner, before, limit) => withOwner(owner, (row) => conversations.page(row, before, limit)),
+    'log-unread': (owner, peers, after) => withOwner(owner, (row) => conversations.unread(row, peers, after)),
     'log-pending': (owner, after, limit, maxBytes) => withOwner(owner, (row) => reader.pending(row, after, limit, maxBytes)),
     'log-count-pending': (owner) => withOwner(owner, (row) => reader.countPending(row)) ?? 0,
     'log-index': (owner, missing) =>
@@ -128,7 +132,17 @@ export const sqliteLog = (channel: Channel): Log => {
     async conversations(owner, { before = Number.POSITIVE_INFINITY, limit }) {
       checkTextKey(owner)
       const page = await ask(owner, () => channel.read('log-conversations', owner, before, limit))
-      return (page?.peers ?? []).map((peer, index) => ({ peer, last: page?.last[index] ?? 0 }))
+      return (page?.peers ?? []).map((peer, index) => ({
+        peer,
+        last: page?.last[index] ?? 0,
+        answered: page?.answered[index] ?? 0,
+      }))
+    },
+    async unread(owner, readings) {
+      checkTextKey(owner)
+      const [peers, after] = [readings.map(({ peer }) => peer), readings.map((reading) => reading.after)]
+      const counts = await ask(owner, () => channel.read('log-unread', owner, peers, after))
+      return counts ?? readings.map(() => 0)
     },
     async search(owner, words, query) {
       checkTextKey(owner)

@@ -3,10 +3,12 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import Sqlite from 'better-sqlite3'
 import { expect, test } from 'vitest'
-import { append, idsOf, jid, juliet, message, romeo } from '../contract/subject.ts'
+import { append, idsOf, jid, juliet, message, place, romeo } from '../contract/subject.ts'
 import { databasePath, migrate } from './database.ts'
 import { SqliteDriver } from './driver.ts'
 import { initial } from './migrations/0001-initial.ts'
+import { archive } from './migrations/0002-archive.ts'
+import { USUAL_PACE } from './pace.ts'
 
 const ENTRIES = 100
 const LAST_INDEXED = 90
@@ -98,5 +100,31 @@ test('a store of version 1 opens, with every entry and mark in its place', async
   expect((await again.log.get(juliet, 70))?.takenAtMs).toBe(123)
   expect(await again.log.countPending(juliet)).toBe(47)
   await again.close()
+  await rm(folder, { recursive: true })
+})
+
+test('a store of version 2 that had indexed by peer does so again, with what it did not know', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'waxwing-version-'))
+  writeVersionOne(folder)
+  const db = new Sqlite(databasePath(folder))
+  migrate(db, [initial, archive])
+  db.exec(`INSERT INTO progress (owner, peers_to) VALUES (1, 60); INSERT INTO conversations VALUES (1, 2, 60)`)
+  const ids = Buffer.alloc(60 * 8)
+  for (let id = 1; id <= 60; id += 1) ids.writeDoubleLE(id, (id - 1) * 8)
+  db.prepare('INSERT INTO peer_places VALUES (1, 2, 1, ?)').run(ids)
+  db.close()
+  const pace = { ...USUAL_PACE, unsortedEntries: 10 }
+  const driver = await SqliteDriver.open({ folder, durability: 'full', nowMs: () => 0, pace })
+  const { log } = driver
+  for (const [id, direction] of [
+    [101, 'in'],
+    [102, 'out'],
+    [103, 'in'],
+  ] as const)
+    await append(log, message(id, { places: [place(romeo, juliet, direction)] }))
+  expect(idsOf(await log.range(romeo, { peer: juliet, before: 40, limit: 2, backwards: true }))).toEqual([39, 38])
+  expect(await log.conversations(romeo, { limit: 9 })).toEqual([{ peer: juliet, last: 103, answered: 102 }])
+  expect(await log.unread(romeo, [{ peer: juliet, after: 0 }])).toEqual([2])
+  await driver.close()
   await rm(folder, { recursive: true })
 })

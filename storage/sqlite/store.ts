@@ -1,4 +1,5 @@
 import { accountCalls } from './accounts.ts'
+import { Conversations } from './conversations.ts'
 import type { Database } from './database.ts'
 import { documentCalls } from './documents.ts'
 import { expiringCalls } from './expiring.ts'
@@ -72,6 +73,7 @@ export class Store {
         names: this.#names,
         store: this.#log,
         reader,
+        conversations: new Conversations({ ...own, reader, names: this.#names }),
         remover: this.#remover,
         changes: new LogChanges({ ...own, reader }),
       }),

@@ -1,6 +1,7 @@
 import type { Database } from '../database.ts'
 import { initial } from './0001-initial.ts'
 import { archive } from './0002-archive.ts'
+import { conversations } from './0003-conversations.ts'
 
 export interface Migration {
   readonly title: string
@@ -10,4 +11,4 @@ export interface Migration {
 }
 
 /** Every step from an empty file to this version's schema; a step's number is its place in the list, from 1. */
-export const migrations: readonly Migration[] = [initial, archive]
+export const migrations: readonly Migration[] = [initial, archive, conversations]
