@@ -3,7 +3,7 @@ import type { Mechanism } from '../client/login.ts'
 
 /** What the built-in load client is asked to do; figures come out under xmppload's names. */
 export type LoadOptions = {
-  readonly mode: 'chat' | 'login' | 'idle' | 'offline' | 'events' | 'archive'
+  readonly mode: 'chat' | 'login' | 'returning' | 'idle' | 'offline' | 'events' | 'archive'
   readonly target: Target
   readonly mechanism: Mechanism
   readonly serverPid: number

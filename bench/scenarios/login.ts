@@ -1,6 +1,7 @@
 import type { Mechanism } from '../client/login.ts'
 import { eventLoopSeconds } from '../cpu.ts'
-import { faultsIn, type Row, type Workplace } from './row.ts'
+import type { LoadRun } from '../xmppload.ts'
+import { faultsIn, type Outcome, type Row, type Workplace } from './row.ts'
 import { builtIn, xmppload } from './work.ts'
 
 const MECHANISMS = [
@@ -14,21 +15,53 @@ const TRANSPORTS = [
   { transport: 'starttls', suffix: '-starttls', name: 'STARTTLS' },
 ] as const
 
+const FIGURES: Row['figures'] = ['cpuMs', 'loopMs', 'perSecond', 'p50Ms', 'p99Ms', 'clientCpuUs', 'otherCpuSeconds']
+
 /** Connect, authenticate, bind, leave; passwords are kept as keys on every server. */
-export const loginRows: readonly Row[] = TRANSPORTS.flatMap(({ transport, suffix, name }) =>
+const passwordRows: readonly Row[] = TRANSPORTS.flatMap(({ transport, suffix, name }) =>
   MECHANISMS.map(
     ({ mechanism, id, passwords }): Row => ({
       id: `login-${id}${suffix}`,
       title: `login by ${mechanism} and bind, ${name}`,
       setup: { ledger: 'off', archive: false, passwords },
       unit: 'login',
-      figures: ['cpuMs', 'loopMs', 'perSecond', 'p50Ms', 'p99Ms', 'clientCpuUs', 'otherCpuSeconds'],
+      figures: FIGURES,
       main: 'cpuMs',
       accounts: ({ logins }) => logins,
       run: (place) => run(place, transport, mechanism),
     }),
   ),
 )
+
+/** The same by the built-in client: a password in the way of RFC 6120, and a client that comes back by its token (XEP-0484) in one round trip. */
+const builtInRows: readonly Row[] = [
+  {
+    id: 'login-node',
+    title: 'login by SCRAM-SHA-256 and bind, plain TCP, built-in client',
+    run: (place: Workplace) => run({ ...place, xmppload: undefined }, 'tcp', 'SCRAM-SHA-256'),
+  },
+  {
+    id: 'login-fast',
+    title: 'login of a client that comes back: SASL2, Bind 2 and a token, plain TCP, built-in client',
+    run: async (place: Workplace): Promise<Outcome> => {
+      // The peers of these versions have nothing like it.
+      if (place.launcher.name !== 'waxwing') return { sample: {}, faults: [] }
+      const { figures, problems } = await builtIn(place, 'tcp', { mode: 'returning', accounts: place.scale.logins })
+      return outcome(figures, problems, figures.loop_ms_per_login)
+    },
+  },
+].map(
+  (row): Row => ({
+    ...row,
+    setup: { ledger: 'off', archive: false, passwords: 'sha256' },
+    unit: 'login',
+    figures: FIGURES,
+    main: 'cpuMs',
+    accounts: ({ logins }) => logins,
+  }),
+)
+
+export const loginRows: readonly Row[] = [...passwordRows, ...builtInRows]
 
 async function run(place: Workplace, transport: 'tcp' | 'starttls', mechanism: Mechanism): ReturnType<Row['run']> {
   const { pid } = place.server
@@ -50,16 +83,19 @@ async function run(place: Workplace, transport: 'tcp' | 'starttls', mechanism: M
   }
   const { figures, problems } = await measured()
   const loopSeconds = eventLoopSeconds(pid) - loopBefore
-  return {
-    sample: {
-      cpuMs: figures.server_cpu_ms_per_login,
-      ...(place.launcher.name === 'waxwing' && { loopMs: (loopSeconds * 1000) / (figures.logins ?? 1) }),
-      perSecond: figures.logins_per_s,
-      p50Ms: figures.login_p50_ms,
-      p99Ms: figures.login_p99_ms,
-      clientCpuUs: (figures.client_cpu_ms_per_login ?? 0) * 1000,
-      otherCpuSeconds: figures.other_cpu_s,
-    },
-    faults: [...faultsIn(figures, ['failed_conns', 'bad', 'error_stanzas']), ...problems],
-  }
+  const loopMs = (loopSeconds * 1000) / (figures.logins ?? 1)
+  return outcome(figures, problems, place.launcher.name === 'waxwing' ? loopMs : undefined)
 }
+
+const outcome = (figures: LoadRun['figures'], problems: readonly string[], loopMs: number | undefined): Outcome => ({
+  sample: {
+    cpuMs: figures.server_cpu_ms_per_login,
+    ...(loopMs === undefined ? {} : { loopMs }),
+    perSecond: figures.logins_per_s,
+    p50Ms: figures.login_p50_ms,
+    p99Ms: figures.login_p99_ms,
+    clientCpuUs: (figures.client_cpu_ms_per_login ?? 0) * 1000,
+    otherCpuSeconds: figures.other_cpu_s,
+  },
+  faults: [...faultsIn(figures, ['failed_conns', 'bad', 'error_stanzas']), ...problems],
+})

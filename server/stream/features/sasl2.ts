@@ -139,7 +139,7 @@ export const sasl2 = (options: Sasl2Options): StreamFeature => {
     data: Buffer | undefined,
   ): void | Promise<void> => {
     const { clientId, software, device, fast } = wishes
-    stream.device = clientId === undefined ? undefined : Devices.idOf(account.jid, clientId)
+    stream.device = proof?.device ?? (clientId === undefined ? undefined : Devices.idOf(account.jid, clientId))
     const login: DeviceLogin = {
       software,
       device,

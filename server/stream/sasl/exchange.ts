@@ -20,8 +20,14 @@ export type SaslFailure =
 /** What one message of the client leads to; after a success or a failure the exchange is over. */
 export type SaslOutcome =
   | { readonly kind: 'challenge'; readonly data: Buffer }
-  /** `token`: what proved it in place of the password (XEP-0484). */
-  | { readonly kind: 'success'; readonly account: BareJid; readonly data: Buffer | undefined; readonly token?: Token }
+  /** `token`: what proved it in place of the password (XEP-0484), and whose that is. */
+  | {
+      readonly kind: 'success'
+      readonly account: BareJid
+      readonly data: Buffer | undefined
+      readonly token?: Token
+      readonly device?: string
+    }
   | { readonly kind: 'failure'; readonly condition: SaslFailure; readonly text?: string }
 
 /** One attempt to authenticate by one mechanism, apart from how its messages travel; it never throws at what a client sends. */

@@ -45,6 +45,7 @@ export const UNBOUND = 'HT-SHA-256-NONE'
 
 interface Message {
   readonly account: BareJid
+  readonly device: string
   readonly proof: Buffer
 }
 
@@ -75,29 +76,29 @@ class HashedTokenExchange implements SaslExchange {
     this.#claimed = account
     if (!isOwnIdentity(undefined, account, from)) return failure('invalid-authzid')
     if (!this.#admits(account)) return failure('temporary-auth-failure')
-    const message = { account, proof: parts.proof }
     const id = Devices.idOf(account, fast.clientId)
+    const message = { account, device: id, proof: parts.proof }
     const read = accounts.get(account)
-    if (!(read instanceof Promise)) return this.#verify(message, id)
+    if (!(read instanceof Promise)) return this.#verify(message)
     // Both are read at once.
     const device = fast.devices.look(account, id, () => undefined)
-    return Promise.all([read, device]).then(() => this.#verify(message, id))
+    return Promise.all([read, device]).then(() => this.#verify(message))
   }
 
-  #verify(message: Message, id: string): SaslOutcome | Promise<SaslOutcome> {
+  #verify(message: Message): SaslOutcome | Promise<SaslOutcome> {
     const { fast, accounts } = this.#environment
     if (fast === undefined) return failure('malformed-request')
-    return fast.devices.look(message.account, id, (device) => {
+    return fast.devices.look(message.account, message.device, (device) => {
       const account = accounts.get(message.account)
       return account instanceof Promise
-        ? account.then(() => this.#verify(message, id))
+        ? account.then(() => this.#verify(message))
         : this.#conclude(message, fast.devices, device, account)
     })
   }
 
   /** XEP-0484 §4.2: a token that is not trusted, for whatever reason, has expired; with an account that does not exist it is the same. */
   #conclude(
-    { account: jid, proof }: Message,
+    { account: jid, device: id, proof }: Message,
     devices: Devices,
     device: Device | undefined,
     account: Account | undefined,
@@ -110,7 +111,7 @@ class HashedTokenExchange implements SaslExchange {
     if (token === undefined || account === undefined) return failure('credentials-expired')
     if (!devices.isGood(token, account, { mechanism: this.#name, count: fast?.count })) return failure('credentials-expired')
     if (account.isDisabled) return failure('account-disabled')
-    return { kind: 'success', account: jid, data: hashOf(token.secret, 'Responder', binding), token }
+    return { kind: 'success', account: jid, data: hashOf(token.secret, 'Responder', binding), token, device: id }
   }
 
   #admits(account: BareJid): boolean {
