@@ -113,12 +113,14 @@ export const valuesOf = (form: DataForm, name: string): readonly string[] => fie
 /** The first value of a field; `undefined` when there is none. */
 export const firstValueOf = (form: DataForm, name: string): string | undefined => fieldOf(form, name)?.values[0]
 
-/** The value of a boolean field (XEP-0004 §3.3); `undefined` when it has none or another. */
-export const booleanOf = (form: DataForm, name: string): boolean | undefined => {
-  const value = firstValueOf(form, name)
+/** A boolean as it is written in a field (XEP-0004 §3.3); `undefined` when it is something else. */
+export const booleanIn = (value: string | undefined): boolean | undefined => {
   if (value === 'true' || value === '1') return true
   return value === 'false' || value === '0' ? false : undefined
 }
+
+/** The value of a boolean field; `undefined` when it has none or another. */
+export const booleanOf = (form: DataForm, name: string): boolean | undefined => booleanIn(firstValueOf(form, name))
 
 /** The addresses of a field without repetitions (XEP-0004 §3.3); `undefined` when one of its values is no JID. */
 export const jidsOf = (form: DataForm, name: string): readonly Address[] | undefined => {

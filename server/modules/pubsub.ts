@@ -60,6 +60,11 @@ export const pubsub = defineModule({
       doc: 'Who may make nodes at the service: every account of this server, or administrators only.',
     }),
     maxNodes: integer({ default: 10_000, min: 1, doc: 'How many nodes the service may have.' }),
+    maxNodesPerAccount: integer({
+      default: 200,
+      min: 1,
+      doc: 'How many of them one account may make; administrators may make all.',
+    }),
     maxItems: integer({
       default: 1_000,
       min: 1,
@@ -108,7 +113,12 @@ export const pubsub = defineModule({
     }
     const { api, subscribing, owning } = makeEngine(parts, router)
 
-    const limits = { nodes: config.maxNodes, itemsPerNode: config.maxItems, payloadBytes: config.maxPayload }
+    const limits = {
+      nodes: config.maxNodes,
+      nodesPerCreator: config.maxNodesPerAccount,
+      itemsPerNode: config.maxItems,
+      payloadBytes: config.maxPayload,
+    }
     const profile = new ServiceProfile(address, limits, {
       admins: host.admins,
       mayCreate: (asker) => config.creators === 'accounts' && router.isLocal(asker) && asker.localpart !== '',

@@ -34,6 +34,8 @@ export interface NodeFacts {
 /** How much nodes of one host may hold; what is over it is refused or evicted. */
 export interface HostLimits {
   readonly nodes: number
+  /** Of these, how many one account may make that does not own them all; without it, all. */
+  readonly nodesPerCreator?: number
   /** What `max` means, and the most that a node may be configured to keep. */
   readonly itemsPerNode: number
   readonly payloadBytes: number

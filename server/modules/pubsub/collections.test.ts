@@ -174,3 +174,15 @@ conversation('XEP-0248 §10.1: a collection opens no node that is closed by itse
   await publishes(juliet, 'diary', '1')
   await romeo.receivesNothing()
 })
+
+conversation('XEP-0248 §7.2: one form moves so many nodes, and more of them none', options, async ({ connect }) => {
+  const juliet = await connect('juliet@verona.example/balcony')
+  await creates(juliet, 'library', collection)
+  await creates(juliet, 'sonnets')
+  const children = ['sonnets', ...Array.from({ length: 100 }, (_, i) => `n${i}`)]
+  await juliet.sends(own('set', 'c', `<configure node="library">${config({ children })}</configure>`))
+  const text = 'at most 100 nodes come and go at once'
+  await juliet.receives(refused('c', juliet, new StanzaError('not-acceptable', { text })))
+  await juliet.sends(own('get', 'c', '<configure node="library"/>'))
+  expect(fieldValues(await juliet.next(), 'children')).toEqual([])
+})

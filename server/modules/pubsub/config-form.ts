@@ -8,6 +8,8 @@ import type { NodeConfig } from './node-config.ts'
 /** Longest text of a field, and most values of one; what describes a node is small. */
 const MAX_TEXT = 1_000
 const MAX_VALUES = 100
+/** All of it together; it is in memory with every node. */
+const MAX_CONFIG = 16_384
 
 type Draft = { -readonly [K in keyof NodeConfig]?: NodeConfig[K] }
 
@@ -255,6 +257,7 @@ export const checkConfig = (config: NodeConfig, limits: HostLimits): void => {
   }
   if (config.maxItems !== 'max' && config.maxItems > limits.itemsPerNode) refuse(`at most ${limits.itemsPerNode} items are kept`)
   if (config.maxItems === 0) refuse('a node that keeps no items does not persist them')
+  if (JSON.stringify(config).length > MAX_CONFIG) refuse(`a configuration has at most ${MAX_CONFIG} characters`)
   if (config.maxPayloadBytes > limits.payloadBytes) refuse(`a payload has at most ${limits.payloadBytes} bytes`)
 }
 

@@ -39,7 +39,8 @@ export const makingNode = async <T>(
   if (affiliationOf(profile, undefined, by.bare) !== 'owner' && !(await profile.mayCreate(by))) throw new StanzaError('forbidden')
   if (!isNodeName(name)) throw new StanzaError('not-acceptable', { text: `a node name has 1 to ${MAX_NAME_BYTES} bytes` })
   if (host.nodes.has(name)) throw new StanzaError('conflict')
-  if (host.nodes.size + host.making >= profile.limits.nodes) throw refusal('conflict', 'max-nodes-exceeded')
+  if (host.nodes.size + host.making >= profile.limits.nodes || isGreedy(profile, host, by))
+    throw refusal('conflict', 'max-nodes-exceeded')
   const config: NodeConfig = { ...profile.defaultsFor(name), ...wishes }
   checkConfig(config, profile.limits)
   for (const collection of config.collections) checkAssociation(profile, host, name, collection, by)
@@ -57,6 +58,15 @@ export const makingNode = async <T>(
   } finally {
     host.making--
   }
+}
+
+/** Whether somebody has made so many nodes that the others are for others. */
+const isGreedy = (profile: HostProfile, host: Host, { bare }: Address): boolean => {
+  const { nodesPerCreator } = profile.limits
+  if (nodesPerCreator === undefined || affiliationOf(profile, undefined, bare) === 'owner') return false
+  let made = 0
+  for (const { facts } of host.nodes.values()) if (facts.creator === bare) made++
+  return made >= nodesPerCreator
 }
 
 /** Whether somebody may put a node into a collection (XEP-0248 §7.2). */

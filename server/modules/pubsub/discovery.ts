@@ -72,7 +72,7 @@ export class Discovery {
     const host = await this.#parts.nodes.host(profile.address.bare)
     if (name === undefined) {
       // Those in collections are found there (XEP-0248 §4).
-      const top = [...host.nodes.values()].filter((node) => host.collectionsAbove(node).size === 0)
+      const top = [...host.nodes.values()].filter((node) => !host.isInCollection(node))
       return this.#list(profile, top, asker)
     }
     const node = await this.#visible(profile, name, asker)

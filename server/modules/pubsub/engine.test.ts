@@ -2,7 +2,9 @@ import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import type { PubsubEvent } from '#server/modules/pubsub.ts'
 import { FakeClock } from '#server/testing/fake-clock.ts'
-import { addressed, engineOn, hostProfile, noteElement } from '#server/testing/pubsub-engine.ts'
+import { addressed, engineOn, hostProfile, noteElement, requestOf } from '#server/testing/pubsub-engine.ts'
+import { el } from '#stanzas/element.ts'
+import { NS_PUBSUB } from '#stanzas/namespaces.ts'
 import { StanzaError } from '#stanzas/stanza-error.ts'
 import { MemoryDriver } from '#storage/memory/driver.ts'
 import { StorageError } from '#storage/storage-error.ts'
@@ -249,4 +251,22 @@ test('any history of publications, retractions, failures and restarts leaves wha
     }),
     { numRuns: 60 },
   )
+})
+
+test('XEP-0163 §7.1: one node that cannot be written does not keep the others open', async () => {
+  const { clock, driver, documents } = setUp()
+  const engine = engineOn(documents, clock)
+  const romeo = addressed('romeo@verona.example')
+  for (const node of ['a', 'b', 'c']) {
+    await engine.api.createNode(juliet, node, { accessModel: 'open' })
+    const request = el(NS_PUBSUB, 'pubsub', {}, el(NS_PUBSUB, 'subscribe', { node, jid: romeo.jid }))
+    await engine.api.handle(juliet, requestOf('set', request, romeo, juliet.address))
+    await engine.api.configure(juliet, node, { accessModel: 'whitelist' })
+  }
+  driver.failNext(new StorageError('the disk is full', { isTransient: true }))
+  await engine.api.endUnentitled(juliet, romeo.bare)
+  expect(engine.failures).toHaveLength(1)
+  const request = el(NS_PUBSUB, 'pubsub', {}, el(NS_PUBSUB, 'subscriptions'))
+  const answer = await engine.api.handle(juliet, requestOf('get', request, romeo, juliet.address))
+  expect(answer?.getChild('subscriptions')?.getChildren()).toHaveLength(1)
 })

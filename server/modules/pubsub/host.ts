@@ -51,8 +51,12 @@ export class Host {
     return this.#children.get(collection) ?? NONE
   }
 
-  /** The collections a node is in, each with how far up it is; the nearest first. */
-  collectionsAbove(node: Node): ReadonlyMap<Node, number> {
+  isInCollection({ facts }: Node): boolean {
+    return facts.config.collections.some((name) => this.nodes.get(name)?.facts.config.nodeType === 'collection')
+  }
+
+  /** The collections a node is in, each with how far up it is; the nearest first, and no more than `most`. */
+  collectionsAbove(node: Node, most = Number.POSITIVE_INFINITY): ReadonlyMap<Node, number> {
     const above = new Map<Node, number>()
     let level: readonly Node[] = [node]
     for (let distance = 1; level.length > 0; distance++) {
@@ -62,6 +66,7 @@ export class Host {
           const collection = this.nodes.get(name)
           if (collection?.facts.config.nodeType !== 'collection' || above.has(collection)) continue
           above.set(collection, distance)
+          if (above.size >= most) return above
           next.push(collection)
         }
       level = next

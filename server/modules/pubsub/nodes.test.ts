@@ -306,3 +306,49 @@ conversation('XEP-0060 §11: what is not asked properly is a bad request', optio
     await juliet.receives(refused('b1', juliet, new StanzaError('bad-request')))
   }
 })
+
+conversation(
+  'XEP-0060 §8.1.1: one account makes so many nodes, and leaves the others to others',
+  { ...options, config: { admins: ['nurse@verona.example'], modules: { pubsub: { maxNodesPerAccount: 2 } } } },
+  async ({ connect }) => {
+    const juliet = await connect('juliet@verona.example/balcony')
+    await creates(juliet, 'a')
+    await creates(juliet, 'b')
+    await juliet.sends(ask('set', 'c', '<create node="c"/>'))
+    await juliet.receives(refused('c', juliet, refusal('conflict', 'max-nodes-exceeded')))
+    const romeo = await connect('romeo@verona.example/orchard')
+    await creates(romeo, 'c')
+    const nurse = await connect('nurse@verona.example/chamber')
+    for (const node of ['d', 'e', 'f']) await creates(nurse, node)
+    await juliet.sends(own('set', 'd', '<delete node="a"/>'))
+    await juliet.receives(answer('d', juliet))
+    await creates(juliet, 'g')
+  },
+)
+
+conversation(
+  'XEP-0060 §8.2.5.2, §8.9.2: what is in memory with every node has an end, and nothing over it is kept',
+  options,
+  async ({ connect }) => {
+    const juliet = await connect('juliet@verona.example/balcony')
+    await creates(juliet, 'n', { title: 'Mine' })
+    const groups = Array.from({ length: 30 }, (_, i) => `${i} ${'x'.repeat(900)}`)
+    await juliet.sends(
+      own('set', 'c', `<configure node="n">${config({ title: 'Other', roster_groups_allowed: groups })}</configure>`),
+    )
+    const text = 'a configuration has at most 16384 characters'
+    await juliet.receives(refused('c', juliet, new StanzaError('not-acceptable', { text })))
+    const wanted = Array.from(
+      { length: 100 },
+      (_, i) => `<affiliation jid="${i}${'x'.repeat(900)}@verona.example" affiliation="member"/>`,
+    )
+    await juliet.sends(own('set', 'a', `<affiliations node="n">${wanted.join('')}</affiliations>`))
+    await juliet.receives(refused('a', juliet, new StanzaError('resource-constraint')))
+    await juliet.sends(own('get', 'a', '<affiliations node="n"/>'))
+    await juliet.receives(
+      ownAnswer('a', juliet, `<affiliations node="n"><affiliation jid="${juliet.bareJid}" affiliation="owner"/></affiliations>`),
+    )
+    await juliet.sends(own('get', 'c', '<configure node="n"/>'))
+    expect(fieldValues(await juliet.next(), 'title')).toEqual(['Mine'])
+  },
+)

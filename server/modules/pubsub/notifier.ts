@@ -14,6 +14,9 @@ import type { NodeStore } from './node-store.ts'
 
 const NS_SHIM = 'http://jabber.org/protocol/shim'
 
+/** Collections whose subscribers hear of a node: the nearest. Each may have thousands. */
+const MAX_ABOVE = 50
+
 /** Who of a node's subscribers an event is for. */
 export interface Audience {
   /** Also those whose request waits (XEP-0060 §8.4.2). */
@@ -153,7 +156,7 @@ export class Notifier {
     type: 'items' | 'nodes',
     further = 0,
   ): Promise<void> {
-    for (const [above, distance] of node.host.collectionsAbove(node))
+    for (const [above, distance] of node.host.collectionsAbove(node, MAX_ABOVE))
       await this.#addSubscribers(recipients, profile, node, above, of(type, distance + further))
   }
 

@@ -13,10 +13,15 @@ import { refusal } from './errors.ts'
 import type { Host, Node } from './host.ts'
 import type { Affiliation, NodeConfig } from './node-config.ts'
 import { storedNode } from './node-store.ts'
-import type { Parts } from './parts.ts'
+import { type Parts, unlessItFails } from './parts.ts'
 import { overflow, removals, roomOf } from './publishing.ts'
 import { nodeKey } from './stored.ts'
 import { type Subscribing, type SubscriptionChange, subscriptionRemoval } from './subscribing.ts'
+
+/** Nodes that one form may put into a collection or take out. */
+const MAX_MOVES = 100
+/** All nodes are in memory with those who have to do with them: a thousand addresses of usual length, and not of the longest. */
+const MAX_AFFILIATION_CHARS = 65_536
 
 /** A change of one affiliation that an owner wants (XEP-0060 §8.9.2). */
 export interface AffiliationChange {
@@ -151,7 +156,8 @@ export class Owning {
       }
       const hasOwner = profile.address.localpart !== '' || [...affiliations.values()].includes('owner')
       if (!hasOwner) throw refuse(node.facts)
-      if (affiliations.size > limits.affiliationsPerNode) throw new StanzaError('resource-constraint')
+      if (affiliations.size > limits.affiliationsPerNode || charsOf(affiliations.keys()) > MAX_AFFILIATION_CHARS)
+        throw new StanzaError('resource-constraint')
       const facts = { ...node.facts, affiliations }
       await nodes.write(host, [storedNode(facts)])
       nodes.keep(host, facts)
@@ -164,13 +170,13 @@ export class Owning {
   async #settle(profile: HostProfile, node: Node, changes: readonly AffiliationChange[]): Promise<void> {
     const contents = await this.#parts.nodes.contents(node)
     const settled: SubscriptionChange[] = []
-    for (const { jid, affiliation } of changes)
-      for (const { address, state } of contents.subscriptions.values()) {
-        if (address.bare !== jid) continue
-        if (affiliation === 'outcast') settled.push({ address, state: 'none' })
-        else if (state === 'pending' && (affiliation === 'owner' || affiliation === 'publisher' || affiliation === 'member'))
-          settled.push({ address, state: 'subscribed' })
-      }
+    const changed = new Map(changes.map(({ jid, affiliation }) => [jid, affiliation]))
+    for (const { address, state } of contents.subscriptions.values()) {
+      const affiliation = changed.get(address.bare)
+      if (affiliation === 'outcast') settled.push({ address, state: 'none' })
+      else if (state === 'pending' && (affiliation === 'owner' || affiliation === 'publisher' || affiliation === 'member'))
+        settled.push({ address, state: 'subscribed' })
+    }
     if (settled.length > 0) await this.#subscribing.change(profile, node, contents, settled)
   }
 
@@ -218,9 +224,12 @@ export class Owning {
   ): Promise<() => Promise<void>> {
     const above = await this.#find(profile, collection)
     requireOwner(profile, above.facts, by)
-    const before = await this.children(profile, collection)
-    const added = children.filter((child) => !before.includes(child))
-    const left = before.filter((child) => !children.includes(child))
+    const [before, wanted] = [new Set(await this.children(profile, collection)), new Set(children)]
+    const added = [...wanted].filter((child) => !before.has(child))
+    const left = [...before].filter((child) => !wanted.has(child))
+    // Each is a change of a node, which its subscribers are told of.
+    if (added.length + left.length > MAX_MOVES)
+      throw new StanzaError('not-acceptable', { text: `at most ${MAX_MOVES} nodes come and go at once` })
     for (const child of added) {
       requireOwner(profile, (await this.#find(profile, child)).facts, by)
       checkAssociation(profile, above.host, child, collection, by)
@@ -238,15 +247,17 @@ export class Owning {
     const { nodes } = this.#parts
     for (const { name, facts } of [...(await nodes.host(profile.address.bare)).nodes.values()]) {
       if (!facts.affiliations.has(account)) continue
-      await nodes.inTurn(profile.address.bare, name, async (host) => {
-        const node = host.nodes.get(name)
-        if (node === undefined) return
-        const affiliations = new Map(node.facts.affiliations)
-        affiliations.delete(account)
-        const changed = { ...node.facts, affiliations }
-        await nodes.write(host, [storedNode(changed)])
-        nodes.keep(host, changed)
-      })
+      await unlessItFails(this.#parts, () =>
+        nodes.inTurn(profile.address.bare, name, async (host) => {
+          const node = host.nodes.get(name)
+          if (node === undefined) return
+          const affiliations = new Map(node.facts.affiliations)
+          affiliations.delete(account)
+          const changed = { ...node.facts, affiliations }
+          await nodes.write(host, [storedNode(changed)])
+          nodes.keep(host, changed)
+        }),
+      )
     }
   }
 
@@ -276,6 +287,12 @@ export class Owning {
       return task(node, host)
     })
   }
+}
+
+const charsOf = (texts: Iterable<string>): number => {
+  let chars = 0
+  for (const { length } of texts) chars += length
+  return chars
 }
 
 /** Items that a changed configuration leaves no room for. */

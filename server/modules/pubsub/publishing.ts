@@ -156,8 +156,8 @@ export class Publishing {
     const items = prepared.map(({ item }) => item)
     for (const [nth, { item, text = '' }] of prepared.entries()) {
       const place = config.persistItems ? places[nth] : undefined
-      if (place === undefined) contents.remember(item, text.length)
-      else contents.add(item, place, text.length)
+      if (place === undefined) contents.remember(item, text)
+      else contents.add(item, place, text)
     }
     if (gone.length > 0)
       listeners.tell({ kind: 'retracted', profile, node: facts, by: profile.address, itemIds: gone, evicted: true })

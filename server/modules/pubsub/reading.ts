@@ -13,9 +13,12 @@ import { itemElement } from './notifier.ts'
 import type { Parts } from './parts.ts'
 import { itemKey, itemsOf, type StoredItem } from './stored.ts'
 
-/** Items read at once; an answer ends behind the page that makes it this large, and says so (XEP-0060 §6.5.4). */
+/** Items read at once: few at first, and more where they are small. An answer ends behind the item that makes it this large, and says so (XEP-0060 §6.5.4). */
+const FIRST_PAGE = 5
 const PAGE = 100
 const MAX_ANSWER_CHARS = 1_048_576
+/** What is read at once, about. */
+const PAGE_CHARS = 262_144
 
 type Entry = readonly [id: string, place: Place]
 
@@ -96,7 +99,7 @@ export class Reading {
       if (contents.places.get(lastId) !== place || contents.last !== undefined) return this.last(node, contents)
       if (stored?.kind !== 'item') return undefined
       const item = itemOf(stored)
-      contents.remember(item, stored.payload?.length)
+      contents.remember(item, stored.payload)
       return isOver(item) ? undefined : item
     })
   }
@@ -155,17 +158,20 @@ export class Reading {
   async #read(node: Node, last: Item | undefined, entries: readonly Entry[], maxChars: number): Promise<Found> {
     const items: Item[] = []
     let chars = 0
-    for (let at = 0; at < entries.length; at += PAGE) {
-      if (chars > maxChars) return { items, isCut: true }
-      const page = entries.slice(at, at + PAGE)
+    for (let at = 0, size = FIRST_PAGE; at < entries.length; ) {
+      const page = entries.slice(at, at + size)
+      at += page.length
       if (page.length === 1 && page[0]?.[0] === last?.id && last !== undefined) {
         items.push(last)
         continue
       }
       for (const stored of await this.#load(node, page)) {
+        if (chars > maxChars) return { items, isCut: true }
         chars += stored.payload?.length ?? 0
         items.push(itemOf(stored))
       }
+      if (chars > maxChars && at < entries.length) return { items, isCut: true }
+      size = Math.min(PAGE, Math.max(FIRST_PAGE, Math.floor((PAGE_CHARS * at) / (chars + 1))))
     }
     return { items, isCut: false }
   }

@@ -13,7 +13,7 @@ import { type Contents, isOver, type Subscription } from './contents.ts'
 import { refusal, unsupported } from './errors.ts'
 import type { Node } from './host.ts'
 import type { Change } from './node-store.ts'
-import type { Parts } from './parts.ts'
+import { type Parts, unlessItFails } from './parts.ts'
 import { subscribedKey, subscribedOf, subscriptionKey } from './stored.ts'
 import { DEFAULT_OPTIONS, optionsForm, readOptions } from './subscription-options.ts'
 
@@ -84,7 +84,7 @@ export class Subscribing {
       if (before === undefined) await this.#checkRoom(profile, contents, address)
       const subscription: Subscription = { address, options, state: mustAsk && before === undefined ? 'pending' : 'subscribed' }
       await this.#save(node, subscription)
-      contents.subscriptions.set(address.jid, subscription)
+      contents.subscribe(subscription)
       if (before === undefined) {
         this.#tellNew(profile, facts, subscription)
         if (subscription.state === 'subscribed') afterwards(() => this.#sendLast(profile, node, contents, address))
@@ -162,7 +162,7 @@ export class Subscribing {
 
   async #end(profile: HostProfile, node: Node, contents: Contents, address: Address): Promise<void> {
     await this.#parts.nodes.write(node.host, subscriptionRemoval(node.name, address))
-    contents.subscriptions.delete(address.jid)
+    contents.unsubscribe(address)
     this.#tellOwners(profile, node.facts, address, 'none')
   }
 
@@ -190,7 +190,7 @@ export class Subscribing {
       const options = readOptions(form, before.options, this.#parts.nodes.clock.nowMs())
       const subscription = { ...before, options }
       await this.#parts.nodes.write(node.host, subscriptionChanges(node.name, subscription))
-      contents.subscriptions.set(address.jid, subscription)
+      contents.subscribe(subscription)
       return undefined
     })
   }
@@ -237,8 +237,8 @@ export class Subscribing {
         writes.push(...subscriptionChanges(node.name, subscription))
       }
       effects.push(() => {
-        if (subscription === undefined) contents.subscriptions.delete(address.jid)
-        else contents.subscriptions.set(address.jid, subscription)
+        if (subscription === undefined) contents.unsubscribe(address)
+        else contents.subscribe(subscription)
         // §8.8.4, §12.14
         notifier.subscription(profile, node.facts, address, address, state)
         return state === 'subscribed' ? this.#sendLast(profile, node, contents, address) : undefined
@@ -295,7 +295,9 @@ export class Subscribing {
       const [name = '', jid = ''] = parts
       const address = parseJid(jid)
       if (address === undefined) continue
-      await this.#inTurn(profile, name, (node, contents) => this.#end(profile, node, contents, address))
+      await unlessItFails(this.#parts, () =>
+        this.#inTurn(profile, name, (node, contents) => this.#end(profile, node, contents, address)),
+      )
     }
   }
 
@@ -306,12 +308,14 @@ export class Subscribing {
       const [name = '', jid = ''] = parts
       const address = parseJid(jid)
       if (address === undefined) continue
-      await this.#inTurn(profile, name, async (node, contents) => {
-        const refusal = await access.mayRead(profile, node.facts, address, () => true)
-        if (refusal === undefined || !contents.subscriptions.has(address.jid)) return
-        await this.#end(profile, node, contents, address)
-        notifier.subscription(profile, node.facts, address, address, 'none')
-      })
+      await unlessItFails(this.#parts, () =>
+        this.#inTurn(profile, name, async (node, contents) => {
+          const refusal = await access.mayRead(profile, node.facts, address, () => true)
+          if (refusal === undefined || !contents.subscriptions.has(address.jid)) return
+          await this.#end(profile, node, contents, address)
+          notifier.subscription(profile, node.facts, address, address, 'none')
+        }),
+      )
     }
   }
 

@@ -1,4 +1,4 @@
-import { booleanOf, type DataForm, type Field, firstValueOf, formTypeField, formTypeOf } from '#stanzas/data-form.ts'
+import { booleanIn, type DataForm, type Field, formTypeField, formTypeOf } from '#stanzas/data-form.ts'
 import { formatDateTime, parseDateTime } from '#stanzas/datetime.ts'
 import type { StanzaError } from '#stanzas/stanza-error.ts'
 import { refusal } from './errors.ts'
@@ -65,11 +65,11 @@ export const readOptions = (form: DataForm, before: SubscriptionOptions, nowMs: 
   const formType = formTypeOf(form)
   if (form.type !== 'submit' || (formType !== undefined && formType !== FORM_TYPE)) throw invalid()
   let options = before
-  for (const { var: name } of form.fields) {
-    const value = firstValueOf(form, name)?.trim() ?? ''
+  for (const { var: name, values } of form.fields) {
+    const value = values[0]?.trim() ?? ''
     switch (name) {
       case 'pubsub#deliver':
-        options = { ...options, deliver: booleanOf(form, name) ?? fail() }
+        options = { ...options, deliver: booleanIn(value) ?? fail() }
         break
       case 'pubsub#expire':
         options = { ...options, expiresAtMs: value === '' ? undefined : leaseUntil(value, nowMs) }
@@ -83,7 +83,7 @@ export const readOptions = (form: DataForm, before: SubscriptionOptions, nowMs: 
       case 'pubsub#digest':
       case 'pubsub#include_body':
         // Clients send back what they know, switched off; what is not done must not be asked for.
-        if (booleanOf(form, name) !== false) throw invalid()
+        if (booleanIn(value) !== false) throw invalid()
         break
       case 'pubsub#show-values':
         throw invalid()
