@@ -263,6 +263,20 @@ describe('events', () => {
     ])
   })
 
+  test('are told of an account that is not there any more for anybody else', async () => {
+    const { accounts } = await memoryAccounts()
+    await accounts.create(juliet, 'wherefore')
+    expect(await accounts.exists(juliet)).toBe(true)
+    let isThere: unknown
+    accounts.on('deleted', () => {
+      isThere = accounts.exists(juliet)
+    })
+    await accounts.delete(juliet)
+    expect(isThere).toBe(false)
+    expect(await accounts.create(juliet, 'wherefore')).toBe('created')
+    expect(await accounts.exists(juliet)).toBe(true)
+  })
+
   test('are waited for, and a listener that fails is logged and stops neither the others nor the deletion', async () => {
     const error = vi.fn<Logger['error']>()
     const quiet = () => undefined

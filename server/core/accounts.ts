@@ -86,6 +86,8 @@ export class Accounts {
   readonly #derivations: DerivationQueue
   readonly #cached: BoundedCache<BareJid, Account>
   readonly #present: BoundedCache<BareJid, true>
+  /** Being deleted. */
+  readonly #leaving = new Set<BareJid>()
   readonly #absent: BoundedCache<BareJid, true>
   readonly #reads = new Map<BareJid, Promise<Account | undefined>>()
   readonly #writes = new WorkQueue(MAX_WAITING_WRITES)
@@ -120,6 +122,8 @@ export class Accounts {
 
   /** Whether there is such an account; without a promise when that was asked lately. Every message asks. */
   exists(jid: BareJid): boolean | Promise<boolean> {
+    // What comes now would be kept behind the back of those who forget it, for the next one of that name.
+    if (this.#leaving.has(jid)) return false
     if (this.#present.get(jid) === true) return true
     if (this.#absent.get(jid) === true) return false
     return this.#read(jid).then((account) => account !== undefined)
@@ -180,8 +184,13 @@ export class Accounts {
   async delete(jid: BareJid): Promise<boolean> {
     // Until all that was kept for it is gone, nobody may log in or take the name: after a crash in between, deleting it again finishes the work.
     if (!(await this.#update(jid, { isDisabled: true }))) return false
-    await this.#tell('deleted', { account: jid })
-    return this.#inTurn(jid, () => this.#storage.delete(jid))
+    this.#leaving.add(jid)
+    try {
+      await this.#tell('deleted', { account: jid })
+      return await this.#inTurn(jid, () => this.#storage.delete(jid))
+    } finally {
+      this.#leaving.delete(jid)
+    }
   }
 
   /** Accounts of a domain in JID order, after the given one. */
