@@ -270,3 +270,20 @@ test('XEP-0163 §7.1: one node that cannot be written does not keep the others o
   const answer = await engine.api.handle(juliet, requestOf('get', request, romeo, juliet.address))
   expect(answer?.getChild('subscriptions')?.getChildren()).toHaveLength(1)
 })
+
+test('nothing of a deleted owner comes back while it is being deleted', async () => {
+  const { clock, documents } = setUp()
+  let finish = (): void => undefined
+  const isTime = new Promise<void>((resolve) => {
+    finish = resolve
+  })
+  const slow = { ...documents, deleteOwner: (of: string) => isTime.then(() => documents.deleteOwner(of)) }
+  const engine = engineOn(slow, clock)
+  await engine.api.publish(juliet, 'n', [draft('1')])
+  const deleted = engine.api.deleteOwner(owner)
+  const seen = Promise.resolve().then(() => engine.api.nodes(owner))
+  finish()
+  await deleted
+  expect(await seen).toEqual([])
+  expect(await engine.api.nodes(owner)).toEqual([])
+})

@@ -117,13 +117,19 @@ export class NodeStore {
     const host = await this.host(owner)
     host.isGone = true
     this.#forget(host)
-    await this.#documents.deleteOwner(owner)
+    // Whoever asks meanwhile waits until nothing is left to be found.
+    await this.#loadAfter(owner, this.#documents.deleteOwner(owner))
   }
 
   #load(owner: BareJid): Promise<Host> {
     const underWay = this.#loading.get(owner)
     if (underWay !== undefined) return underWay
-    const loading = this.#read(owner).finally(() => this.#loading.delete(owner))
+    return this.#loadAfter(owner, undefined)
+  }
+
+  #loadAfter(owner: BareJid, earlier: Promise<void> | undefined): Promise<Host> {
+    const read = earlier === undefined ? this.#read(owner) : earlier.then(() => this.#read(owner))
+    const loading = read.finally(() => this.#loading.delete(owner))
     this.#loading.set(owner, loading)
     return loading
   }
