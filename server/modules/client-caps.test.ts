@@ -241,3 +241,15 @@ test('what was proved is known after a restart, and what was not seen for longes
   expect([fewer.size, (await store.list('proven')).length]).toEqual([1, 1])
   await driver.close()
 })
+
+conversation('DESIGN P5: a client that answers nothing is asked a few things at once', { modules }, async (scene) => {
+  const juliet = await scene.connect('juliet@verona.example/balcony')
+  const vers = Array.from({ length: 12 }, (_, i) => verOf([`${TUNE}${i}`]))
+  for (const ver of vers) await juliet.sends(says(ver))
+  const asked = (await juliet.collects()).filter((stanza) => stanza.getChild('query', INFO) !== undefined)
+  expect(asked).toHaveLength(8)
+  await juliet.sends(answer(asked[0]?.attrs.id, []))
+  await juliet.sends(says(verOf([MOOD])))
+  await juliet.sends(answer(await isAsked(juliet, verOf([MOOD])), [MOOD]))
+  expect(knows(scene, juliet)).toEqual([MOOD])
+})

@@ -17,6 +17,8 @@ export type { FeatureSet } from './client-caps/proven-features.ts'
 /** Features of one client, and the characters they have together: several times what the most talkative clients list. */
 const MAX_FEATURES = 500
 const MAX_TEXT = 16_384
+/** Questions to one client that it has not answered; whoever claims something else before that is not asked about it. */
+const MAX_OPEN = 8
 
 type Listener = (session: Session, features: FeatureSet) => void
 
@@ -35,6 +37,8 @@ interface Known {
   /** Of the last claim; once that is proved, the text that all who make it share. */
   key: string | undefined
   features: FeatureSet | undefined
+  /** Questions that its client has not answered. */
+  open: number
 }
 
 /** A claim that nobody has proved yet. */
@@ -61,7 +65,7 @@ export const clientCaps = defineModule({
     }),
   },
   stores: { proven: documents<StoredFeatures>() },
-  perSession: (): Known => ({ key: undefined, features: undefined }),
+  perSession: (): Known => ({ key: undefined, features: undefined, open: 0 }),
 
   async start({ config, stores, stateOf, iq, log, metrics }) {
     const proven = new ProvenFeatures(stores.proven, config.maxRemembered, log)
@@ -90,6 +94,7 @@ export const clientCaps = defineModule({
     }
 
     const inquire = (session: Session, claim: Claim): void => {
+      if (stateOf(session).open >= MAX_OPEN) return
       const underWay = questions.get(claim.key)
       if (underWay !== undefined) {
         underWay.waiting.add(session)
@@ -121,7 +126,10 @@ export const clientCaps = defineModule({
 
     const ask = async (session: Session, question: Question): Promise<void> => {
       const { key, hash, ver, node } = question.claim
+      const state = stateOf(session)
+      state.open++
       const answer = await iq.ask(session, 'get', el(NS_DISCO_INFO, 'query', { node }))
+      state.open--
       const info = answer?.type === 'result' && !question.isProved ? infoIn(answer) : undefined
       question.sessions.delete(session)
       if (info === undefined) return

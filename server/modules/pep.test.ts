@@ -560,3 +560,24 @@ conversation('what an account published goes with it', { modules }, async (scene
   await tybalt.sends(asksItems('juliet@verona.example'))
   await tybalt.receives(refusal('item-not-found', { id: 'g1', from: 'juliet@verona.example', to: tybalt.jid }))
 })
+
+conversation(
+  'DESIGN P5: a client that wants something else again and again is sent last items one after the other',
+  { modules, carriers: ['memory'] },
+  async (scene) => {
+    const juliet = await comes(scene, JULIET)
+    const romeo = await comes(scene, ROMEO, TUNE)
+    await scene.befriend(juliet, romeo)
+    await wants(romeo, MOOD)
+    for (const node of [TUNE, MOOD])
+      await juliet.sends(
+        xml`<iq type="set" id="p"><pubsub xmlns="${PUBSUB}"><publish node="${node}"><item id="1"><x xmlns="${node}"/></item></publish></pubsub></iq>`,
+      )
+    await romeo.ignores()
+    await romeo.sends(Array.from({ length: 10 }, (_, i) => claims([i % 2 === 0 ? TUNE : MOOD])).join(''))
+    const told = (await romeo.collects()).flatMap(
+      (stanza) => stanza.getChild('event', `${PUBSUB}#event`)?.getChild('items')?.attrs.node ?? [],
+    )
+    expect(told).toEqual([TUNE, MOOD])
+  },
+)

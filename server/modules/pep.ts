@@ -41,6 +41,8 @@ interface Served {
   isThere: boolean
   /** What its client could do when it was last sent items. */
   features: FeatureSet | undefined
+  /** Items are being sent; of what is wanted besides meanwhile, those come behind. */
+  isBusy: boolean
 }
 
 /** Lets accounts publish what happens to them, and tells those who share presence with them and want to know. */
@@ -57,7 +59,7 @@ export const pep = defineModule({
     maxPayload: bytes('192 KiB', { min: '1 KiB', doc: 'How large an item may be. Pictures of people are the largest.' }),
   },
   needs: { roster, disco, blocking, clientCaps, pubsub },
-  perSession: (): Served => ({ isThere: false, features: undefined }),
+  perSession: (): Served => ({ isThere: false, features: undefined, isBusy: false }),
 
   start({ config, needs, sessions, router, stateOf, log }) {
     const guests = new Guests()
@@ -83,11 +85,18 @@ export const pep = defineModule({
     const serve = (session: Session): void => {
       const served = stateOf(session)
       const features = needs.clientCaps.featuresOf(session)
-      if (!served.isThere || features === undefined || features === served.features) return
+      if (!served.isThere || served.isBusy || features === undefined || features === served.features) return
       const before = wantedNodes(served.features)
       const wanted = [...wantedNodes(features)].filter((node) => !before.has(node))
       served.features = features
-      if (wanted.length > 0) unlessItFails(lastItems.ofAll(session, new Set(wanted)))
+      if (wanted.length === 0) return
+      // A whole roster is looked through, so a client that says something else again and again waits for that.
+      served.isBusy = true
+      const sent = lastItems.ofAll(session, new Set(wanted)).finally(() => {
+        served.isBusy = false
+        serve(session)
+      })
+      unlessItFails(sent)
     }
     const unlessItFails = (done: Promise<void>): void => {
       done.catch((error: unknown) => log.warn('subscribers-not-served', { error }))

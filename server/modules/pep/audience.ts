@@ -43,7 +43,11 @@ export class Audience {
     for (const [jid, { item }] of contacts)
       if (item !== undefined && (isForSubscribed ? hasFrom(item.subscription) : item.subscription !== 'none'))
         this.#collect(sessions.of(jid), wanted, found)
-    for (const guest of guests.of(owner)) if (!found.includes(guest.address)) this.#collect([guest], wanted, found)
+    const strangers = guests.of(owner)
+    if (strangers.size > 0) {
+      const contactsToo = new Set(found)
+      for (const guest of strangers) if (!contactsToo.has(guest.address)) this.#collect([guest], wanted, found)
+    }
     return this.#withoutBlocked(owner, found, own)
   }
 

@@ -98,7 +98,7 @@ export class Pushes {
     // Whoever writes to himself has read it.
     news.add(id, messageId, to, from === to ? 'read' : 'sent', atMs)
     if (from === to) return
-    this.#inFlight.set(id, { sender: from, recipient: to, messageId })
+    this.#inFlight.set(id, { sender: from, recipient: to, messageId: detached(messageId) })
     if (this.#inFlight.size <= MAX_IN_FLIGHT) return
     for (const oldest of this.#inFlight.keys()) {
       this.#inFlight.delete(oldest)
@@ -202,6 +202,13 @@ export class Pushes {
     }
   }
 }
+
+/** Longer than any client's ids: who calls a message so knows it by its archive id. */
+const MAX_MESSAGE_ID = 1_024
+
+/** A text that does not keep alive the stanza that it was read from. */
+const detached = (text: string | undefined): string | undefined =>
+  text === undefined || text.length > MAX_MESSAGE_ID ? undefined : Buffer.from(text).toString()
 
 const stateOf = (times: Change['times'], seesDelivery: boolean): State | undefined => {
   if (times.read !== undefined) return 'read'
