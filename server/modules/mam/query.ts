@@ -79,7 +79,7 @@ const filled = <T>(form: DataForm | undefined, name: string, read: (text: string
 
 const timeOf = (text: string): number => {
   const atMs = parseDateTime(text)
-  if (atMs === undefined) throw badRequest(`${text} is no time of XEP-0082`)
+  if (atMs === undefined) throw badRequest(`${text.slice(0, 100)} is no time of XEP-0082`)
   return atMs
 }
 
@@ -103,7 +103,8 @@ const formOf = (query: Element): DataForm | undefined => {
   if (formTypeOf(form) !== NS_MAM) throw badRequest(`the FORM_TYPE is not ${NS_MAM}`)
   // XEP-0313 §4.1.5
   const unknown = form.fields.find((field) => !FIELDS.has(field.var))
-  if (unknown !== undefined) throw new StanzaError('feature-not-implemented', { text: `there is no field ${unknown.var}` })
+  if (unknown !== undefined)
+    throw new StanzaError('feature-not-implemented', { text: `there is no field ${unknown.var.slice(0, 100)}` })
   // XEP-0313 §4.1.4: an account's archive holds no groupchat, so either answer gives the same.
   if (valuesOf(form, 'include-groupchat').length > 0 && booleanOf(form, 'include-groupchat') === undefined)
     throw badRequest('include-groupchat is true or false')
