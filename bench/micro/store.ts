@@ -1,5 +1,5 @@
 /**
- * What the embedded store costs: `node bench/micro/store.ts`, or only `engines`, `appends` or `archive` of it.
+ * What the embedded store costs: `node bench/micro/store.ts`, or only `engines`, `appends`, `archive` or `chats` of it.
  * CPU is user and system time of all threads of this process; run it on a machine that does little else, and compare ratios.
  */
 import { mkdtempSync, rmSync, statSync } from 'node:fs'
@@ -249,7 +249,66 @@ const measureArchive = async (): Promise<void> =>
     await driver.close()
   })
 
-const sections = { engines: compareEngines, appends: measureDrivers, archive: measureArchive }
+/** A chat list: so many conversations, each with some texts that were read, one answer, and some that are unread. */
+const CHATS = 1000
+const ANSWERED_AFTER = 10
+
+const fillChats = async (log: Log, unread: number, unreadInNewest: number): Promise<void> => {
+  let id = 0
+  const say = (peer: string, direction: 'in' | 'out'): void => {
+    id += 1
+    const place = { owner: OWNER, peer, direction, isPending: false, isTransient: false } as const
+    log.append({ id, atMs: id, stanza: STANZA, isText: true, places: [place] }, () => undefined)
+  }
+  for (let round = 0; round <= ANSWERED_AFTER + unread; round += 1) {
+    for (let peer = 0; peer < CHATS; peer += 1) say(`contact${peer}@verona.example`, round === ANSWERED_AFTER ? 'out' : 'in')
+    await log.flush()
+  }
+  for (let more = 0; more < unreadInNewest; more += 1) {
+    say(`contact${CHATS - 1}@verona.example`, 'in')
+    if (more % 10_000 === 0) await log.flush()
+  }
+  await log.flush()
+}
+
+const measureChats = async (): Promise<void> => {
+  row('chats of 1,000', 'unread', 'ms CPU of the store')
+  row('---', '---', '---')
+  for (const [unread, unreadInNewest] of [
+    [20, 0],
+    [20, 100_000],
+    [200, 0],
+  ] as const) {
+    await inFolder(async (folder) => {
+      const driver = await openDriver({ kind: 'sqlite', path: folder }, { nowMs: () => Date.now() })
+      const { log } = driver
+      await fillChats(log, unread, unreadInNewest)
+      const list = async (limit: number): Promise<number> => {
+        const conversations = await log.conversations(OWNER, { limit })
+        const readings = conversations.map(({ peer, answered }) => ({ peer, after: answered }))
+        const [counts] = await Promise.all([
+          log.unread(OWNER, readings),
+          ...(limit === PAGE ? conversations.map(({ last }) => log.get(OWNER, last)) : []),
+        ])
+        return counts.reduce((sum, count) => sum + count, 0)
+      }
+      for (const [name, limit] of [
+        [`page of ${PAGE}, with the newest texts`, PAGE],
+        ['sums of all', CHATS],
+      ] as const) {
+        const sum = await list(limit)
+        const repeats = 100
+        const { cpuMicros } = await measure(repeats, async () => {
+          for (let repeat = 0; repeat < repeats; repeat += 1) await list(limit)
+        })
+        row(name, sum.toLocaleString('en'), cpuMicros / 1000)
+      }
+      await driver.close()
+    })
+  }
+}
+
+const sections = { engines: compareEngines, appends: measureDrivers, archive: measureArchive, chats: measureChats }
 for (const [name, section] of Object.entries(sections)) {
   if (process.argv.length > 2 && !process.argv.includes(name)) continue
   await section()

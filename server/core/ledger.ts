@@ -2,7 +2,17 @@ import type { Clock, Timer } from '#server/base/clock.ts'
 import type { Address, BareJid } from '#stanzas/jid.ts'
 import { parseStanza, type Stanza } from '#stanzas/stanza.ts'
 import type { Wire } from '#stanzas/wire.ts'
-import type { Log, LogConversation, LogEntry, LogFilter, LogId, LogPageSize, LogPlace, LogQuery } from '#storage/shapes.ts'
+import type {
+  Log,
+  LogConversation,
+  LogEntry,
+  LogFilter,
+  LogId,
+  LogPageSize,
+  LogPlace,
+  LogQuery,
+  LogReading,
+} from '#storage/shapes.ts'
 import { isText } from './storable.ts'
 
 /** `durable`: stored, then visible, then acknowledged. `relaxed`: visible at once, stored soon. `off`: only what no device took is stored. */
@@ -222,6 +232,11 @@ export class Ledger {
     page: { readonly before?: LogId; readonly limit: number },
   ): Promise<readonly LogConversation[]> {
     return this.#log.conversations(account, page)
+  }
+
+  /** How many texts each of these peers has sent behind what was read. */
+  unread(account: BareJid, readings: readonly LogReading[]): Promise<readonly number[]> {
+    return this.#log.unread(account, readings)
   }
 
   /** Entries whose text has all these words, chosen and ordered like `range`. */

@@ -1,6 +1,7 @@
 import { expect } from 'vitest'
 import { type Actor, any, conversation, refusal, type Scene, xml } from '#server/testing/conversation.ts'
 import { heaviestRead } from '#server/testing/heaviest-read.ts'
+import { wire } from '#stanzas/wire.ts'
 import { disco } from './disco.ts'
 import { inbox } from './inbox.ts'
 import { offline } from './offline.ts'
@@ -158,3 +159,38 @@ conversation(
     expect(read.most).toBeLessThan(400_000)
   },
 )
+
+conversation('XEP-0430 §3.1: of a thousand conversations those are found and summed that are unread', memory, async (scene) => {
+  const juliet = await scene.comesOnline(`${JULIET}/balcony`)
+  const CHATS = 1_100
+  const peer = (n: number) => `p${n}@verona.example`
+  const isUnread = (n: number) => n % 20 === 0
+  // In each conversation she answered first, and in every twentieth that was not the end of it.
+  for (let n = 0; n < CHATS; n++)
+    for (const [at, direction] of (isUnread(n) ? ['out', 'in', 'in'] : ['out']).entries())
+      scene.driver.log.append(
+        {
+          id: n * 3 + at + 1,
+          atMs: 0,
+          stanza: wire(`<message id='m${n}'><body>x</body></message>`),
+          isText: true,
+          places: [
+            {
+              owner: juliet.bareJid,
+              peer: peer(n),
+              direction: direction === 'in' ? 'in' : 'out',
+              isPending: false,
+              isTransient: false,
+            },
+          ],
+        },
+        () => undefined,
+      )
+  await juliet.sends(asks(' messages="false" unread-only="true"', set('<max>48</max>')))
+  // The first hundred are older than the newest thousand, so that 50 of 55 are seen.
+  const unread = Array.from({ length: 48 }, (_, at) => entry(juliet, peer(CHATS - 20 - at * 20), 2))
+  await juliet.receives(
+    ...unread,
+    fin(juliet, 'total="1000" unread="50" all-unread="100"', `<first>${any}</first><last>${any}</last>`, '<count>50</count>'),
+  )
+})

@@ -7,7 +7,7 @@ import { StanzaError } from '#stanzas/stanza-error.ts'
 import { logIdToText, textToLogId } from '#stanzas/stanza-id.ts'
 import { escapeAttribute, wire } from '#stanzas/wire.ts'
 import type { LogId } from '#storage/shapes.ts'
-import { type Chat, ticks } from './ticks.ts'
+import { type Chat, type ChatsPage, ticks } from './ticks.ts'
 
 const NS_INBOX = 'urn:xmpp:inbox:1'
 const NS_MAM = 'urn:xmpp:mam:2'
@@ -16,8 +16,6 @@ const NS_MAM = 'urn:xmpp:mam:2'
 const MAX_PAGE = 50
 const MAX_PAGE_BYTES = 262_144
 const LAGGING_BYTES = 16_384
-/** Conversations that are looked at to fill a page of unread ones. */
-const MAX_LOOKED_AT = 1_000
 /** It is repeated in every result. */
 const MAX_QUERY_ID = 256
 
@@ -38,17 +36,11 @@ export const inbox = defineModule({
   needs: { ticks },
 
   start({ needs, domain }) {
-    const pageOf = async (account: IqRequest['to'], query: InboxQuery): Promise<readonly Chat[]> => {
-      const page: Chat[] = []
-      let { before } = query
-      for (let lookedAt = 0; page.length < query.max && lookedAt < MAX_LOOKED_AT; lookedAt += MAX_PAGE) {
-        const slice = await needs.ticks.chats(account, { ...(before !== undefined && { before }), limit: MAX_PAGE })
-        page.push(...slice.filter(({ unread }) => unread > 0 || !query.isUnreadOnly))
-        before = slice.at(-1)?.last.id
-        if (slice.length < MAX_PAGE) break
-      }
-      return page.slice(0, query.max)
-    }
+    const pageOf = ({ before, max, isUnreadOnly }: InboxQuery): ChatsPage => ({
+      ...(before !== undefined && { before }),
+      limit: max,
+      isUnreadOnly,
+    })
 
     const entryFor = ({ fromAddress, stanza }: IqRequest, { peer, last, unread }: Chat, hasMessages: boolean): Stanza => {
       const id = logIdToText(last.id)
@@ -65,7 +57,7 @@ export const inbox = defineModule({
       const { payload, to: account, session, stanza } = request
       if ((stanza.id?.length ?? 0) > MAX_QUERY_ID) throw new StanzaError('policy-violation')
       const query = readQuery(payload)
-      const found = query.max === 0 ? [] : await pageOf(account, query)
+      const found = query.max === 0 ? [] : await needs.ticks.chats(account, pageOf(query))
       const page = query.hasMessages ? cut(found, session?.outlet.isLagging === true ? LAGGING_BYTES : MAX_PAGE_BYTES) : found
       for (const chat of page) session?.send(entryFor(request, chat, query.hasMessages))
       const { chats, unreadChats, unread } = await needs.ticks.sums(account)

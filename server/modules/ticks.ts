@@ -11,7 +11,7 @@ import { textToLogId } from '#stanzas/stanza-id.ts'
 import { documents, type LogEntry } from '#storage/shapes.ts'
 import { blocking } from './blocking.ts'
 import { roster } from './roster.ts'
-import { type Chat, Chats, type Sums } from './ticks/chats.ts'
+import { type Chat, Chats, type ChatsPage, type Sums } from './ticks/chats.ts'
 import {
   chatElement,
   type Name,
@@ -27,7 +27,7 @@ import { Pushes } from './ticks/pushes.ts'
 import { States, type Tick } from './ticks/states.ts'
 import { type Progress, placeOf, Watermarks } from './ticks/watermarks.ts'
 
-export type { Chat, Sums } from './ticks/chats.ts'
+export type { Chat, ChatsPage, Sums } from './ticks/chats.ts'
 export type { State, Tick } from './ticks/states.ts'
 
 /** What modules may ask of ticks. */
@@ -37,9 +37,9 @@ export interface TicksApi {
    * tells whether that is further than before, once it is durable.
    */
   moveWatermark(account: BareJid, peer: BareJid, stanzaId: string): Promise<boolean>
-  /** The account's conversations, newest first, from those whose newest message is older than `before`. */
-  chats(account: BareJid, page: { readonly before?: number; readonly limit: number }): Promise<readonly Chat[]>
-  /** What the newest thousand of them have together, or fewer where very many are unread. */
+  /** The account's conversations, newest first. */
+  chats(account: BareJid, page: ChatsPage): Promise<readonly Chat[]>
+  /** What the newest thousand of them have together. */
   sums(account: BareJid): Promise<Sums>
   /** What became of messages that the account has sent. */
   ticks(account: BareJid, sent: readonly LogEntry[]): Promise<readonly Tick[]>

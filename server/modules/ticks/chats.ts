@@ -1,17 +1,22 @@
-import { mayHaveMore } from '#server/core/newest.ts'
 import type { BareJid } from '#stanzas/jid.ts'
 import type { LogConversation, LogEntry, LogId } from '#storage/shapes.ts'
 import type { Entries } from './marked.ts'
 import { placeOf, type Watermarks } from './watermarks.ts'
 
-/** A conversation in a chat list. */
-export interface Chat {
+/** How far a conversation has been read. */
+interface Reading {
   readonly peer: string
-  readonly last: LogEntry
+  /** Its newest message. */
+  readonly newest: LogId
   readonly unread: number
   /** How far the account has read it, and how far its peer says that it has; 0 at the beginning. */
   readonly read: LogId
   readonly theirs: LogId
+}
+
+/** A conversation in a chat list. */
+export interface Chat extends Omit<Reading, 'newest'> {
+  readonly last: LogEntry
 }
 
 /** What a chat list has in all. */
@@ -21,16 +26,18 @@ export interface Sums {
   readonly unread: number
 }
 
-/** How many conversations the sums are over, read or not, and how many that are unread: these cost a millisecond or more each. */
-const MAX_SUMMED = 1_000
-const MAX_SUMMED_UNREAD = 200
-const MAX_COUNTED = 10_000
-/** Conversations that are looked at side by side. */
-const SLICE = 25
-/** With fewer unread messages they are counted by reading them, which also shows whether one was answered. */
-const MANY = { limit: 100, maxBytes: 65_536 }
+/** Which conversations: those whose newest message is older than `before`, the newest first. */
+export interface ChatsPage {
+  readonly before?: LogId
+  readonly limit: number
+  /** Only those with something unread, of the newest thousand. */
+  readonly isUnreadOnly?: boolean
+}
 
-type Reading = Pick<Chat, 'unread' | 'read'>
+/** How many conversations are looked through, and how many at once: 2 ms of the store. */
+const MAX_LOOKED_AT = 1_000
+const SLICE = 250
+const MAX_COUNTED = 10_000
 
 /** The conversations of accounts, newest first, and what is unread in them. */
 export class Chats {
@@ -42,11 +49,14 @@ export class Chats {
     this.#watermarks = watermarks
   }
 
-  /** The conversations whose newest message is older than `before`. */
-  async page(account: BareJid, page: { readonly before?: LogId; readonly limit: number }): Promise<readonly Chat[]> {
-    const conversations = await this.#entries.conversations(account, page)
-    const chats = await Promise.all(conversations.map((conversation) => this.#chat(account, conversation)))
-    return chats.filter((chat) => chat !== undefined)
+  /** A page of conversations with their newest messages. */
+  async page(account: BareJid, { isUnreadOnly = false, ...page }: ChatsPage): Promise<readonly Chat[]> {
+    const readings = isUnreadOnly ? await this.#unread(account, page) : await this.#readings(account, page)
+    const entries = await Promise.all(readings.map(({ newest }) => this.#entries.get(account, newest)))
+    return readings.flatMap(({ newest: _, ...reading }, index) => {
+      const last = entries[index]
+      return last === undefined ? [] : [{ ...reading, last }]
+    })
   }
 
   /** How many conversations there are, ten thousand at most. */
@@ -54,42 +64,50 @@ export class Chats {
     return (await this.#entries.conversations(account, { limit: MAX_COUNTED })).length
   }
 
-  /** What the newest conversations have together. */
+  /** What the newest thousand conversations have together. */
   async sums(account: BareJid): Promise<Sums> {
     const sums = { chats: 0, unreadChats: 0, unread: 0 }
-    for (let before = Number.POSITIVE_INFINITY; ; ) {
-      const slice = await this.#entries.conversations(account, { before, limit: SLICE })
-      for (const chat of await Promise.all(slice.map((conversation) => this.#chat(account, conversation)))) {
-        sums.chats++
-        sums.unread += chat?.unread ?? 0
-        if (chat !== undefined && chat.unread > 0) sums.unreadChats++
-      }
-      const last = slice.at(-1)
-      const isEnough = sums.chats >= MAX_SUMMED || sums.unreadChats >= MAX_SUMMED_UNREAD
-      if (last === undefined || slice.length < SLICE || isEnough) return sums
-      before = last.last
+    for await (const { unread } of this.#newest(account)) {
+      sums.chats++
+      sums.unread += unread
+      if (unread > 0) sums.unreadChats++
+    }
+    return sums
+  }
+
+  async #unread(account: BareJid, { before, limit }: ChatsPage): Promise<readonly Reading[]> {
+    const found: Reading[] = []
+    for await (const reading of this.#newest(account, before)) if (reading.unread > 0 && found.push(reading) >= limit) break
+    return found
+  }
+
+  /** The newest thousand from there on. */
+  async *#newest(account: BareJid, from?: LogId): AsyncGenerator<Reading, void, void> {
+    let before = from
+    for (let lookedAt = 0; lookedAt < MAX_LOOKED_AT; lookedAt += SLICE) {
+      const slice = await this.#readings(account, { ...(before !== undefined && { before }), limit: SLICE })
+      yield* slice
+      if (slice.length < SLICE) return
+      before = slice.at(-1)?.newest
     }
   }
 
-  async #chat(account: BareJid, { peer, last: lastId }: LogConversation): Promise<Chat | undefined> {
-    const [last, progress] = await Promise.all([this.#entries.get(account, lastId), this.#watermarks.of(account, peer)])
-    if (last === undefined) return undefined
-    if (peer === account) return { peer, last, unread: 0, read: lastId, theirs: lastId }
-    const theirs = placeOf(progress.theirs)
-    return { peer, last, theirs, ...(await this.#reading(account, last, placeOf(progress.read))) }
+  async #readings(account: BareJid, page: ChatsPage): Promise<readonly Reading[]> {
+    const conversations = await this.#entries.conversations(account, page)
+    const readings = await Promise.all(conversations.map((conversation) => this.#reading(account, conversation)))
+    const behind = readings.filter(({ newest, read }) => newest > read)
+    const counts = await this.#entries.unread(
+      account,
+      behind.map(({ peer, read }) => ({ peer, after: read })),
+    )
+    const unread = new Map(behind.map(({ peer }, index) => [peer, counts[index] ?? 0]))
+    return readings.map((reading) => ({ ...reading, unread: unread.get(reading.peer) ?? 0 }))
   }
 
-  async #reading(account: BareJid, last: LogEntry, marked: LogId): Promise<Reading> {
-    if (last.id <= marked) return { unread: 0, read: marked }
+  async #reading(account: BareJid, { peer, last: newest, answered }: LogConversation): Promise<Omit<Reading, 'unread'>> {
+    if (peer === account) return { peer, newest, read: newest, theirs: newest }
+    const { read, theirs } = await this.#watermarks.of(account, peer)
     // docs/protocol/ticks.md §7.1: who answers has read what was before.
-    if (last.direction === 'out') return { unread: 0, read: last.id }
-    const text = { peer: last.peer, isText: true, isTransient: false, after: marked }
-    const newest = await this.#entries.range(account, { ...text, ...MANY, backwards: true })
-    const answer = newest.findIndex(({ direction }) => direction === 'out')
-    if (answer >= 0) return { unread: answer, read: newest[answer]?.id ?? marked }
-    if (!mayHaveMore(newest, MANY)) return { unread: newest.length, read: marked }
-    const answers = await this.#entries.range(account, { ...text, direction: 'out', backwards: true, limit: 1 })
-    const read = answers[0]?.id ?? marked
-    return { unread: await this.#entries.count(account, { ...text, direction: 'in', after: read }), read }
+    return { peer, newest, read: Math.max(placeOf(read), answered), theirs: placeOf(theirs) }
   }
 }

@@ -6,7 +6,7 @@ import { textToLogId } from '#stanzas/stanza-id.ts'
 import type { Log, LogEntry, LogId } from '#storage/shapes.ts'
 
 /** What states and watermarks are read from. */
-export type Entries = Pick<Log, 'get' | 'range' | 'count' | 'conversations'>
+export type Entries = Pick<Log, 'get' | 'range' | 'conversations' | 'unread'>
 
 /** Where a name is looked for. */
 export interface Place {
