@@ -1,6 +1,6 @@
 import type { AnyBulkWriteOperation } from 'mongodb'
-import type { Clock } from '#server/base/clock.ts'
-import { newId } from '#server/base/random.ts'
+import { type Clock, pause } from '#server/base/clock.ts'
+import { newId, randomBelow } from '#server/base/random.ts'
 import { StorageError } from '../storage-error.ts'
 import type { StoredDocument } from './collections.ts'
 import { isDuplicate } from './failure.ts'
@@ -28,6 +28,9 @@ export interface Seen {
 
 /** Two processes that keep meeting in the same documents: more often than this, one of them gives up. */
 const MAX_TRIES = 20
+/** Two that give each other up at the same time go on at different times: at first this much apart at most, and twice as much each time. */
+const FIRST_PAUSE_MS = 2
+const LONGEST_PAUSE_MS = 250
 /** How long it is remembered that a group was given up: longer than any process waits to finish one. */
 const REMEMBERED_MS = 86_400_000
 
@@ -78,6 +81,7 @@ export const endGroups = async (session: Session, documents: readonly StoredDocu
 export const writeTogether = async (session: Session, scope: string, changes: readonly Change[], clock: Clock): Promise<void> => {
   for (let tries = 0; tries < MAX_TRIES; tries += 1) {
     if (await tryTogether(session, `${scope} ${newId()}`, changes, clock)) return
+    await pause(randomBelow(Math.min(FIRST_PAUSE_MS * 2 ** tries, LONGEST_PAUSE_MS)))
   }
   throw new StorageError('another server keeps writing the same documents', { isTransient: true })
 }
