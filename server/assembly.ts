@@ -23,6 +23,7 @@ import { RetentionSweep } from './core/retention.ts'
 import { Router } from './core/router.ts'
 import type { Session, SessionHost } from './core/session.ts'
 import { Sessions } from './core/sessions.ts'
+import { UnderWay } from './core/under-way.ts'
 import { measure, stanzaCounts } from './measures.ts'
 import { C2sStream } from './stream/c2s.ts'
 import type { Accept } from './stream/connection.ts'
@@ -66,6 +67,8 @@ export interface Assembly {
 }
 
 const REVOKED = 'access was revoked'
+/** How long a server that stops waits for what its clients have asked for. */
+const LAST_WORK_MS = 2_000
 /** Before a client has logged in it needs no more than SASL does. */
 const DEPTH_BEFORE_LOGIN = 16
 /**
@@ -208,10 +211,13 @@ export const assemble = async (options: AssemblyOptions): Promise<Assembly> => {
   }
 
   const stanzas = stanzaCounts(metrics)
+  const underWay = new UnderWay()
   const host: SessionHost = {
     handle(session, stanza) {
       stanzas.received[stanza.kind]++
-      return router.handle(session, stanza)
+      const settled = router.handle(session, stanza)
+      if (settled instanceof Promise) underWay.add(settled)
+      return settled
     },
     outbound(session, stanza) {
       stanzas.sent[stanza.kind]++
@@ -361,6 +367,8 @@ export const assemble = async (options: AssemblyOptions): Promise<Assembly> => {
       life.stop()
       sweep.stop()
       for (const session of [...sessions.all()]) life.end(session)
+      // What was asked for may need the store more than once.
+      await underWay.idle(clock, LAST_WORK_MS)
       ledger.tidy()
       for (const off of unsubscribe) off()
       for (const { parts } of started.toReversed()) await parts.stop?.()
