@@ -1,32 +1,16 @@
-/** How far a client is when it begins to say something strange. */
-export type Prelude = 'nothing' | 'login' | 'bound'
-
-/** A whole valid dialogue, one element a step. */
-export interface Dialogue {
-  readonly prelude: Prelude
-  readonly steps: readonly string[]
-}
+import { ofDevices } from './corpus-of-devices.ts'
+import { body, type Dialogue, dialogue, end, HOME, header, iq, message } from './dialogue.ts'
 
 const SASL = "xmlns='urn:ietf:params:xml:ns:xmpp-sasl'"
 const SM = "xmlns='urn:xmpp:sm:3'"
-const HOME = 'localhost'
 
-const header = `<?xml version='1.0'?><stream:stream to='${HOME}' version='1.0' xml:lang='en' xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>`
-const end = '</stream:stream>'
 const plain = (name: string, password: string): string =>
   `<auth ${SASL} mechanism='PLAIN'>${Buffer.from(`\0${name}\0${password}`).toString('base64')}</auth>`
 const scramFirst = `<auth ${SASL} mechanism='SCRAM-SHA-256'>${Buffer.from('n,,n=fuzz1,r=fyko+d2lbbFgONRv9qkxdawL').toString('base64')}</auth>`
 const scramFinal = `<response ${SASL}>${Buffer.from('c=biws,r=fyko+d2lbbFgONRv9qkxdawL3rfcNHYJY1ZVvWVs7j,p=v0X8v3Bz2T0CJGbJQyF0X+HI4Ts=').toString('base64')}</response>`
-const iq = (type: 'get' | 'set', payload: string, attributes = ''): string =>
-  `<iq type='${type}' id='q1'${attributes}>${payload}</iq>`
 const bind = iq('set', "<bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'><resource>desk</resource></bind>")
 const session = iq('set', "<session xmlns='urn:ietf:params:xml:ns:xmpp-session'/>")
-const message = (to: string, type: string, inner: string): string =>
-  `<message to='${to}' type='${type}' id='m1'>${inner}</message>`
-const body = '<body>But soft, what light through yonder window breaks? &lt;&amp;&gt; Ⓡ 𝄞</body>'
 const toServer = ` to='${HOME}'`
-
-const dialogue = (prelude: Prelude, ...steps: readonly string[]): Dialogue => ({ prelude, steps })
 
 /** What honest clients say; every mutation begins with one of these. */
 export const corpus: readonly [Dialogue, ...Dialogue[]] = [
@@ -160,4 +144,5 @@ export const corpus: readonly [Dialogue, ...Dialogue[]] = [
     bind,
     session,
   ),
+  ...ofDevices,
 ]

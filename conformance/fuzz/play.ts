@@ -1,5 +1,7 @@
 import { Chance } from './chance.ts'
-import { corpus, type Dialogue } from './corpus.ts'
+import { corpus } from './corpus.ts'
+import { capabilities } from './corpus-of-devices.ts'
+import type { Dialogue } from './dialogue.ts'
 import { type Link, openTcp, openWebSocket } from './link.ts'
 import { authenticate, type FuzzAccount, logIn, ping } from './login.ts'
 import { mutate } from './mutate.ts'
@@ -31,6 +33,8 @@ export interface Case {
   readonly framing: Link['framing']
   readonly dialogue: Dialogue
   readonly pieces: readonly { readonly bytes: Buffer; readonly isOdd: boolean }[]
+  /** What it answers when it is asked what it can do (XEP-0115 §6.2); the question's id is still to be put in. */
+  readonly answer: Buffer
   readonly ending: Ending
 }
 
@@ -45,7 +49,10 @@ export const caseOf = (seed: number, number: number): Case => {
       ? steps.map((bytes) => ({ bytes, isOdd: chance.once(25) }))
       : cut(Buffer.concat(steps), chance).map((bytes) => ({ bytes, isOdd: false }))
   const ending = dialogue.prelude === 'bound' ? chance.oneOf(ENDINGS) : chance.oneOf(['finish', 'finish', 'cut'] as const)
-  return { number, framing, dialogue, pieces, ending }
+  const [answer = Buffer.alloc(0)] = chance.once(3)
+    ? [Buffer.from(capabilities)]
+    : mutate([framing === 'frames' ? framed(capabilities) : capabilities], chance)
+  return { number, framing, dialogue, pieces, answer, ending }
 }
 
 /** RFC 7395 §3.3: an element a frame, each with its namespace. */
@@ -67,7 +74,7 @@ const cut = (bytes: Buffer, chance: Chance): readonly Buffer[] => {
 /** Plays a stream; gives what is wrong with how the server took it. */
 export const play = async (
   target: Target,
-  { number, framing, dialogue, pieces, ending }: Case,
+  { number, framing, dialogue, pieces, answer, ending }: Case,
   survivors: Survivors,
 ): Promise<string | undefined> => {
   const link = await prepared(target, framing, dialogue, number, survivors)
@@ -78,9 +85,21 @@ export const play = async (
     else link.send(bytes)
     if (pieces.length > 1) await new Promise((resolve) => setImmediate(resolve))
   }
+  const makesClaim = pieces.some(({ bytes }) => bytes.includes(NS_CAPS))
+  if (makesClaim && (await link.until(QUESTION, QUESTION_MS)) === 'there') link.send(answering(link.text(), answer))
   const outcome = await finish(target, link, ending, `fence-${number}.`)
   if (outcome === 'alive') survivors.set(framing, link)
   return link.complaint() ?? (outcome === 'stuck' ? 'the server did not close' : undefined)
+}
+
+const NS_CAPS = 'http://jabber.org/protocol/caps'
+const QUESTION = /<iq ([^>]*type='get'[^>]*)><query xmlns='http:\/\/jabber.org\/protocol\/disco#info'/
+/** Who is asked what it can do is asked at once. */
+const QUESTION_MS = 30
+
+const answering = (text: string, answer: Buffer): Buffer => {
+  const id = / id='([^']*)'/.exec(QUESTION.exec(text)?.[1] ?? '')?.[1] ?? ''
+  return Buffer.from(answer.toString('latin1').replace('QUESTION', id), 'latin1')
 }
 
 const prepared = async (
