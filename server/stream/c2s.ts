@@ -88,6 +88,8 @@ export class C2sStream implements ConnectionHandler, XmlStreamHandler, StanzaSin
   device: string | undefined
   /** What waits until something before it has been written. */
   #behind: (() => void)[] | undefined
+  /** How much of that is to be written. */
+  #behindBytes = 0
   /** When the client was last heard, in rounds of the sweep (see server.ts). */
   silentRounds = 0
 
@@ -405,7 +407,10 @@ export class C2sStream implements ConnectionHandler, XmlStreamHandler, StanzaSin
   write(data: Wire): void {
     if (this.#hasClosed) return
     if (this.#behind === undefined) this.connection.write(data)
-    else this.#behind.push(() => this.connection.write(data))
+    else {
+      this.#behindBytes += data.length
+      this.#behind.push(() => this.connection.write(data))
+    }
   }
 
   /** Holds back the session's stanzas until `follow`, since something is to be said before them that has to be looked up. */
@@ -417,6 +422,7 @@ export class C2sStream implements ConnectionHandler, XmlStreamHandler, StanzaSin
   follow(): void {
     const behind = this.#behind
     this.#behind = undefined
+    this.#behindBytes = 0
     if (behind !== undefined && !this.#hasClosed) for (const write of behind) write()
   }
 
@@ -429,7 +435,7 @@ export class C2sStream implements ConnectionHandler, XmlStreamHandler, StanzaSin
     else this.#behind.push(() => this.connection.afterFlush(callback))
   }
   get queuedBytes(): number {
-    return this.connection.queuedBytes
+    return this.connection.queuedBytes + this.#behindBytes
   }
   pause(): void {
     this.#host.onSlowed('session')

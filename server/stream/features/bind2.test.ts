@@ -255,3 +255,35 @@ conversation(
     )
   },
 )
+
+const stuckAt = Promise.withResolvers<string>()
+
+/** Has to look something up, and never finds it. */
+const stuck = defineModule({
+  name: 'stuck',
+  summary: 'Never finds what it has to look up.',
+  start: () => ({
+    bind2: [
+      atBind2(({ jid }) => {
+        stuckAt.resolve(jid)
+        return new Promise(() => undefined)
+      }),
+    ],
+  }),
+})
+
+conversation(
+  'DESIGN P5: what comes while something is looked up is no more than may wait for any client',
+  { ...memory, modules: [stuck], config: { limits: { sendQueueBytes: '64 KiB' } } },
+  async ({ visit, connect, createAccount }) => {
+    await createAccount(JULIET)
+    const romeo = await connect('romeo@verona.example/orchard')
+    const actor = await visit()
+    await actor.opensStream()
+    await actor.sends(byPassword('juliet', wantsBinding()))
+    const jid = await stuckAt.promise
+    for (let i = 0; i < 4; i++)
+      await romeo.sends(`<iq type='get' id='q${i}' to='${jid}'><query xmlns='urn:example:q'>${'x'.repeat(100_000)}</query></iq>`)
+    await failsWith(actor, 'policy-violation')
+  },
+)
