@@ -22,7 +22,7 @@ interface BatchHead {
   readonly number: number
 }
 
-/** Opens a link, and says which generation of the peer's own was seen last (0: none). */
+/** Opens a link, and says which generation of the peer's own was seen last (0: none). Its number is 1 when the link is up on its sender's side: then it needs no answer. */
 export interface Greeting extends BatchHead {
   readonly type: 'greeting'
   readonly name: string

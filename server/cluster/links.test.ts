@@ -54,7 +54,10 @@ describe('links', () => {
     const { net, one, two } = await pair()
     const notes: string[] = []
     two.onMessage('note', (_, payload) => void notes.push(payload))
+    // Two that found each other are silent.
     net.batches = 0
+    for (let turns = 0; turns < 5; turns += 1) await turn()
+    expect(net.batches).toBe(0)
     for (let index = 0; index < 100; index += 1) one.send(two.self, 'note', wire(String(index)))
     await turn()
     await turn()

@@ -255,7 +255,8 @@ export class Links implements Bus {
 
   #greet(link: Link): void {
     const { generation, seen } = link
-    this.#carrier.carry(link.node, encodeGreeting({ epoch: this.self.epoch, generation, number: 0, seen, name: this.self.name }))
+    const number = link.isUp ? 1 : 0
+    this.#carrier.carry(link.node, encodeGreeting({ epoch: this.self.epoch, generation, number, seen, name: this.self.name }))
   }
 
   #greetAll(): void {
@@ -292,7 +293,7 @@ export class Links implements Bus {
     this.#carrier.drop(link.node)
   }
 
-  #greeted({ epoch, name, generation, seen }: Greeting): void {
+  #greeted({ epoch, name, generation, number, seen }: Greeting): void {
     if (name === this.self.name) return
     const link = this.#meet({ name, epoch })
     if (link === undefined || this.#clock.monotonicMs() < link.deafUntilMs) return
@@ -302,9 +303,10 @@ export class Links implements Bus {
       link.expected = 0
     }
     if (seen !== link.generation) return this.#greet(link)
-    if (link.isUp) return
+    const wasUp = link.isUp
     link.isUp = true
-    this.#greet(link)
+    if (number === 0) this.#greet(link)
+    if (wasUp) return
     this.#log.info('node-found', { node: name, epoch })
     this.#tell(this.#onFound, link.node)
   }

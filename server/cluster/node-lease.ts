@@ -39,7 +39,7 @@ export class NodeLease {
   #validUntilMs: number
   #isFenced = false
   #isAway = false
-  #run: string | undefined
+  #life: string | undefined
   #settledAtMs = 0
   #nodes: ReadonlyMap<number, NodeId> = new Map()
   /** The largest epoch that had been given when the nodes were listed. */
@@ -145,14 +145,14 @@ export class NodeLease {
     this.#isAway = false
     // An answer that comes after the end is none.
     if (!this.isValid()) return
-    const [verdict, wait, run, lastEpoch, ...nodes] = answer
+    const [verdict, wait, life, lastEpoch, ...nodes] = answer
     if (verdict !== 'renewed') return this.#fence('expelled')
     this.#validUntilMs = askedAtMs + leaseMs * SAFE_PART
     this.#settledAtMs = clock.monotonicMs() + Number(wait)
     this.#lastEpoch = Number(lastEpoch)
     this.#nodes = nodesOf(nodes)
-    const isNewLife = this.#run !== undefined && this.#run !== run
-    this.#run = run
+    const isNewLife = this.#life !== undefined && this.#life !== life
+    this.#life = life
     if (isNewLife) for (const handler of this.#onLife) handler()
     for (const handler of this.#onNodes) handler(this.nodes)
   }

@@ -31,10 +31,10 @@ interface Bucket {
   isBusy: boolean
   /** What this node holds. */
   readonly held: Set<string>
-  /** The run id of the Redis that knows it; empty when that is not known. */
+  /** The life of the Redis that knows it; empty when that is not known. */
   told: string | undefined
-  /** The run id of the Redis that answered last. */
-  run: string | undefined
+  /** The life of the Redis that answered last. */
+  life: string | undefined
   isTelling: boolean
 }
 
@@ -70,7 +70,7 @@ export class RedisDirectory implements Directory {
     this.#buckets = Array.from({ length: BUCKETS }, (_, index) => {
       const tag = `waxwing:{${fleet}:${index}}`
       const keys = [`${tag}:homes`, `${tag}:state`]
-      return { keys, waiting: [], isBusy: false, held: new Set(), told: undefined, run: undefined, isTelling: false }
+      return { keys, waiting: [], isBusy: false, held: new Set(), told: undefined, life: undefined, isTelling: false }
     })
     lease.onNewLife(() => {
       for (const bucket of this.#buckets) this.#look(bucket)
@@ -181,12 +181,12 @@ export class RedisDirectory implements Directory {
 
   async #run(bucket: Bucket, batch: readonly Operation[]): Promise<readonly string[]> {
     const operations = batch.flatMap(({ letter, address, expected }) => [letter, address, expected])
-    const [, run, ...holders] = textsOf(
+    const [, life, ...holders] = textsOf(
       await this.#redis.run(HOMES, bucket.keys, [String(this.#settleMs), this.#me, ...operations]),
     )
-    bucket.run = run
-    bucket.told ??= run
-    if (bucket.told !== run) void this.#tell(bucket)
+    bucket.life = life
+    bucket.told ??= life
+    if (bucket.told !== life) void this.#tell(bucket)
     return holders
   }
 
@@ -210,10 +210,10 @@ export class RedisDirectory implements Directory {
     if (bucket.isTelling) return
     bucket.isTelling = true
     try {
-      while (bucket.told !== bucket.run) {
-        const { run } = bucket
+      while (bucket.told !== bucket.life) {
+        const { life } = bucket
         await Promise.all([...bucket.held].map((address) => this.#keep(bucket, address)))
-        bucket.told = run
+        bucket.told = life
       }
     } catch {
       // Looked at again after the next renewal.

@@ -4,6 +4,7 @@ import type { Script } from './redis.ts'
  * The programs that Redis runs, each in one step. All keys of one have the same hash tag, so that a Redis Cluster runs them too.
  * Every one begins with LIFE: a server that was started anew, or took the place of another, has another run id; what it still holds is old,
  * so it is dropped, and for a while nothing is given out that somebody may hold who has not registered again yet.
+ * A life is told by that run id and when it was first seen, so that emptying a running server begins another, too.
  * KEYS: the entries, and the state beside them. ARGV[1]: how long that while is, in milliseconds.
  */
 const LIFE = `
@@ -18,6 +19,7 @@ if life[1] ~= run or tonumber(life[2]) > now then
   life = {run, now}
 end
 local wait = tonumber(life[2]) + tonumber(ARGV[1]) - now
+local token = string.format('%s %.0f', run, tonumber(life[2]))
 `
 
 /** Nodes: name → "epoch number deadline". ARGV[2]: how long a lease lasts, ARGV[3]: the name. */
@@ -63,7 +65,7 @@ return {'joined', string.format('%.0f', epoch), number}
 `,
 }
 
-/** ARGV[4]: epoch, ARGV[5]: number. Answers ['expelled'], or ['renewed', ms to wait, run id, last epoch, name, epoch, name, epoch, …] with all that live. */
+/** ARGV[4]: epoch, ARGV[5]: number. Answers ['expelled'], or ['renewed', ms to wait, life, last epoch, name, epoch, name, epoch, …] with all that live. */
 export const RENEW: Script = {
   name: 'renew',
   source: `${NODES}
@@ -78,7 +80,7 @@ if last < epoch then
   last = epoch
   redis.call('HSET', state, 'epoch', string.format('%.0f', epoch))
 end
-local reply = {'renewed', math.max(wait, 0), run, string.format('%.0f', last)}
+local reply = {'renewed', math.max(wait, 0), token, string.format('%.0f', last)}
 for other, fields in pairs(living) do
   reply[#reply + 1] = other
   reply[#reply + 1] = string.format('%.0f', fields[1])
@@ -98,14 +100,14 @@ return {}
 
 /**
  * Homes: address → "epoch name". ARGV[2]: this node as "epoch name", then for each operation its letter, the address, and who is expected there.
- * c: claim, t: take over from a dead node, k: keep after Redis forgot, g: get, r: release. Answers [ms to wait, run id, holder, …];
+ * c: claim, t: take over from a dead node, k: keep after Redis forgot, g: get, r: release. Answers [ms to wait, life, holder, …];
  * an empty holder is nobody, "?" nobody that has registered yet.
  */
 export const HOMES: Script = {
   name: 'homes',
   source: `${LIFE}
 local me = ARGV[2]
-local reply = {math.max(wait, 0), run}
+local reply = {math.max(wait, 0), token}
 for i = 3, #ARGV, 3 do
   local operation, address, expected = ARGV[i], ARGV[i + 1], ARGV[i + 2]
   local holder = redis.call('HGET', entries, address)

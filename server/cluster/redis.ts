@@ -37,7 +37,8 @@ const MAX_RETRY_MS = 1_000
 export const connectRedis = async (url: string): Promise<Redis> => {
   const options = optionsOf(url)
   const client = new Client({ ...options, retryStrategy: () => null })
-  client.on('error', () => {})
+  let cause: unknown
+  client.on('error', (error) => (cause = error))
   try {
     await client.connect()
     const info = await client.info()
@@ -50,7 +51,7 @@ export const connectRedis = async (url: string): Promise<Redis> => {
     return redis
   } catch (error) {
     if (error instanceof HomesError) throw error
-    throw new HomesError('unavailable', `Redis at ${options.host}:${options.port}: ${reasonOf(error)}`)
+    throw new HomesError('unavailable', `Redis at ${options.host}:${options.port}: ${reasonOf(cause ?? error)}`)
   } finally {
     client.disconnect()
   }
@@ -63,7 +64,8 @@ const reasonOf = (error: unknown): string => {
 }
 
 const optionsOf = (text: string) => {
-  if (!URL.canParse(text)) throw new HomesError('unavailable', 'cluster.redis is not an address such as redis://localhost:6379')
+  if (!URL.canParse(text) || !/^rediss?:\/\//.test(text))
+    throw new HomesError('unavailable', 'cluster.redis is not an address such as redis://localhost:6379')
   const url = new URL(text)
   return {
     host: url.hostname.replace(/^\[|\]$/g, ''),
