@@ -3,7 +3,7 @@ import { profanity } from './profanity.ts'
 import { type Adept, slixmppAdept } from './slixmpp-adept.ts'
 import { expectSoon, meet, playScenes } from './stage.ts'
 
-const cast = { juliet: profanity, romeo: slixmppAdept, tybalt: slixmppAdept }
+const cast = { juliet: profanity, romeo: slixmppAdept, 'romeo/tablet': slixmppAdept, tybalt: slixmppAdept }
 const decryptedBy = (bot: Adept) => bot.told('decrypted').map(({ body }) => body)
 
 playScenes('OMEMO: Juliet on Profanity, Romeo on slixmpp', cast, (scene) => {
@@ -49,5 +49,19 @@ playScenes('OMEMO: Juliet on Profanity, Romeo on slixmpp', cast, (scene) => {
     await romeo.login()
     await expectSoon(() => romeo.ask('archive', { peer: juliet.bareJid, page: 50 })).toEqual(['The orchard walls are high'])
     expect(decryptedBy(romeo)).not.toContain('The orchard walls are high')
+  })
+
+  scene('XEP-0384 §5.3.1: a contact is told of a new device, and encrypts for it, too', async (company) => {
+    const { juliet, tybalt, 'romeo/tablet': tablet } = company
+    await tablet.login()
+    await expectSoon(() => tybalt.ask('omemo_devices_of', { peer: tablet.bareJid })).toHaveLength(2)
+    // Profanity fetches the keys of all devices that it was told of when a conversation begins.
+    await juliet.type('/omemo end')
+    await juliet.type(`/omemo start ${tablet.bareJid}`)
+    const reads = async () => {
+      await juliet.send(tablet.bareJid, 'By whose direction')
+      return decryptedBy(tablet)
+    }
+    await expectSoon(reads).toContain('By whose direction')
   })
 })

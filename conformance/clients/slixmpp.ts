@@ -43,7 +43,7 @@ export const openBot = async (seat: Seat, scriptName: string): Promise<Bot> => {
   const folder = await mkdtemp(join(tmpdir(), 'waxwing-slixmpp-'))
   const logFile = join(folder, 'log')
   const script = join(projectRoot, 'conformance', 'clients', scriptName)
-  const args = [script, `${seat.bareJid}/bot`, seat.password, String(seat.port), seat.caFile, logFile]
+  const args = [script, `${seat.bareJid}/bot-${randomUUID()}`, seat.password, String(seat.port), seat.caFile, logFile]
   const bot = spawn(slixmppPython, args, { stdio: ['pipe', 'pipe', 'pipe'] })
   const notes = new Notebook()
   listen(bot, notes)
