@@ -52,6 +52,9 @@ export interface DeviceLogin {
   readonly invalidates?: boolean
 }
 
+/** What becomes of a login: it is let in, perhaps with a new token, or its own token is good no more. */
+export type Admission = Token | undefined | 'revoked'
+
 /** What devices need of the server. */
 export interface DevicesOptions {
   readonly storage: Expiring<Device>
@@ -112,19 +115,16 @@ export class Devices {
     return isUnder(token, account)
   }
 
-  /** Writes a login down and gives the token that the client gets, once that is kept; without a promise when nothing need be waited for. */
-  loggedIn(account: Account, id: string, login: DeviceLogin): Token | undefined | Promise<Token | undefined> {
+  /**
+   * Writes a login down and gives the token that the client gets, once that is kept; without a promise when nothing need be waited for. `revoked`: the
+   * token it was done with was taken back, or used with this count, since it was proved.
+   */
+  loggedIn(account: Account, id: string, login: DeviceLogin): Admission | Promise<Admission> {
     return this.look(account.jid, id, (known) => this.#record(account, id, known, login))
   }
 
-  #record(
-    account: Account,
-    id: string,
-    known: Device | undefined,
-    login: DeviceLogin,
-  ): Token | undefined | Promise<Token | undefined> {
-    // Taken back since it was proved.
-    if (known === undefined && login.token !== undefined) return undefined
+  #record(account: Account, id: string, known: Device | undefined, login: DeviceLogin): Admission | Promise<Admission> {
+    if (login.token !== undefined && !holds(known, login.token, login.count)) return 'revoked'
     const nowMs = this.#options.clock.nowMs()
     const issued = this.#issue(account, login, nowMs)
     const device = withLogin(known, login, issued, nowMs)
@@ -213,6 +213,12 @@ export class Devices {
     this.#known.delete(key)
     return dropped
   }
+}
+
+/** Whether the token is still the device's, and not used so often. */
+const holds = (device: Device | undefined, { secret }: Token, count: number | undefined): boolean => {
+  const held = [device?.current, device?.next].find((token) => token?.secret === secret)
+  return held !== undefined && (count === undefined || held.count === undefined || count > held.count)
 }
 
 const keyOf = (account: BareJid, id: string): string => `${account}/${id}`

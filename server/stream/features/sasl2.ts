@@ -1,6 +1,6 @@
 import type { Clock } from '#server/base/clock.ts'
 import type { Accounts } from '#server/core/accounts.ts'
-import { type DeviceLogin, Devices, type Token } from '#server/core/devices.ts'
+import { type Admission, type DeviceLogin, Devices, type Token } from '#server/core/devices.ts'
 import { type Element, el } from '#stanzas/element.ts'
 import type { BareJid, Jid } from '#stanzas/jid.ts'
 import { NS_SASL, NS_STREAM_MANAGEMENT } from '#stanzas/namespaces.ts'
@@ -150,8 +150,9 @@ export const sasl2 = (options: Sasl2Options): StreamFeature => {
     }
     const token = stream.device === undefined ? undefined : devices.loggedIn(account, stream.device, login)
     const isSlow = proof?.token?.mechanism === UNBOUND
-    if (token instanceof Promise) return token.then((kept) => settle(stream, wishes, account.jid, data, kept, isSlow))
-    return settle(stream, wishes, account.jid, data, token, isSlow)
+    const go = (kept: Admission): void | Promise<void> =>
+      kept === 'revoked' ? refuse(stream, 'credentials-expired') : settle(stream, wishes, account.jid, data, kept, isSlow)
+    return token instanceof Promise ? token.then(go) : go(token)
   }
 
   /** XEP-0386 §3.2: resuming comes first, and binding if that cannot be. */
