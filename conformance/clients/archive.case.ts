@@ -24,6 +24,6 @@ playScenes('Archives: Juliet on Profanity, Romeo on slixmpp', { juliet: profanit
     await juliet.knowsServer()
     await juliet.type(`/msg ${romeo.bareJid}`)
     // COMPAT(Profanity 0.13): of its own archive it shows what others said, not what it said itself.
-    await juliet.shows(/She speaks[^]*O, speak again/)
+    await juliet.shows(/She speaks[\s\S]*O, speak again/)
   })
 })
