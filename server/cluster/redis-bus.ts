@@ -20,7 +20,7 @@ const ECHO_MS = 1_000
 const MAX_SILENT_ECHOES = 3
 const ECHO = Buffer.alloc(0)
 
-/** Opens the bus between machines: each node takes what is published on a channel of its own (docs/decisions/0011 says why so). Who is there, its lease knows. */
+/** Opens the bus between machines: each node takes what is published on a channel of its own (docs/decisions/0013 says why so). Who is there, its lease knows. */
 export const openRedisBus = (options: RedisBusOptions): Promise<Links> =>
   Links.open(new RedisCarrier(options), {
     ...options,
