@@ -8,7 +8,7 @@ slixmpp_omemo_version=2.2.0
 python=.cache/conformance/python
 
 missing=''
-for package in profanity tmux python3-venv openssl openjdk-17-jdk-headless maven haproxy coturn iproute2; do
+for package in redis-server profanity tmux python3-venv openssl openjdk-17-jdk-headless maven haproxy coturn iproute2; do
   dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing="$missing $package"
 done
 if [ -n "$missing" ]; then
