@@ -29,6 +29,7 @@ export const BUDGETS: readonly Budget[] = [
   { kind: 'at-most', row: 'archive', figure: 'firstPageMs', value: 2 },
   { kind: 'at-most', row: 'archive', figure: 'middlePageMs', value: 2 },
   { kind: 'at-most', row: 'archive', figure: 'lastPageMs', value: 2 },
+  { kind: 'at-most', row: 'pep', figure: 'cpuUs', value: 6 },
   { kind: 'at-most', row: 'pep-many', figure: 'cpuUs', value: 6 },
   ...nothingLost('kill-read'),
   ...nothingLost('kill-away'),
