@@ -7,6 +7,7 @@ import type { LogId } from '#storage/shapes.ts'
 import type { Accounts } from './accounts.ts'
 import type { Delivery } from './delivery.ts'
 import type { Hooks, Passage } from './hooks.ts'
+import type { Handled } from './inflow.ts'
 import type { IqDispatch } from './iq.ts'
 import type { Ledger, Remembered } from './ledger.ts'
 import type { PresenceRegistration, PresenceType, Service } from './module.ts'
@@ -15,8 +16,6 @@ import type { Resends } from './resends.ts'
 import type { Session } from './session.ts'
 import type { Sessions } from './sessions.ts'
 import { isStorable } from './storable.ts'
-
-type Settled = undefined | 'stored'
 
 interface Hosted {
   readonly service: Service
@@ -108,7 +107,7 @@ export class Router {
   }
 
   /** A stanza from a local session, `from` already stamped. `stored`: the session is settled when it is durable. */
-  handle(session: Session, stanza: Stanza): Settled | Promise<Settled> {
+  handle(session: Session, stanza: Stanza): Handled | Promise<Handled> {
     // RFC 6120 §8.3.3.8; answered from the account, since the address it named is none.
     if (stanza.hasMalformedAddress) throw new StanzaError('jid-malformed')
     const to = stanza.to ?? session.address.bareAddress
@@ -148,7 +147,7 @@ export class Router {
 
   // ---- message
 
-  #message(passage: Passage): Settled | Promise<Settled> {
+  #message(passage: Passage): Handled | Promise<Handled> {
     const { stanza, to } = passage
     if (!this.isLocal(to)) return this.#messageAbroad(passage)
     // RFC 6120 §10.5.2: the server itself takes no messages.
@@ -197,14 +196,14 @@ export class Router {
     return false
   }
 
-  #accept(passage: Passage, keep: boolean): Settled | Promise<Settled> {
+  #accept(passage: Passage, keep: boolean): Handled | Promise<Handled> {
     const { session, stanza, to } = passage
     if (!keep || session?.mayResend !== true) return this.#take(passage, keep)
     // DESIGN P2: what the ledger has is acknowledged, and neither stored nor delivered twice.
     return then(this.#resends.has(session, stanza, to), (isThere) => (isThere ? undefined : this.#take(passage, keep)))
   }
 
-  #take(passage: Passage, keep: boolean): Settled | Promise<Settled> {
+  #take(passage: Passage, keep: boolean): Handled | Promise<Handled> {
     return keep ? then(this.#rememberers(passage), (remembered) => this.#go(passage, remembered)) : this.#go(passage, undefined)
   }
 
@@ -212,7 +211,7 @@ export class Router {
     return this.#ledger.rememberers(stanza, this.#localAccount(from), from, to)
   }
 
-  #go(passage: Passage, remembered: Remembered | undefined): Settled | Promise<Settled> {
+  #go(passage: Passage, remembered: Remembered | undefined): Handled | Promise<Handled> {
     if (remembered !== undefined && this.#ledger.mode === 'durable') return this.#store(passage, remembered)
     const waiting = passage.session?.drained()
     if (waiting !== undefined) return waiting.then(() => this.#arrive(passage, remembered))
@@ -231,7 +230,8 @@ export class Router {
 
   #keep(clean: Passage, remembered: Remembered): 'stored' | undefined {
     const { session } = clean
-    this.#append(this.#ledger.nextId(), clean, remembered, () => session?.settle())
+    const ticket = session?.ticket() ?? 0
+    this.#append(this.#ledger.nextId(), clean, remembered, () => session?.settle(ticket))
     return session === undefined ? undefined : 'stored'
   }
 

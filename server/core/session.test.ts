@@ -3,9 +3,10 @@ import { type Address, parseJid } from '#stanzas/jid.ts'
 import { parseStanza, type Stanza } from '#stanzas/stanza.ts'
 import type { Wire } from '#stanzas/wire.ts'
 import type { LogId } from '#storage/shapes.ts'
+import type { Handled } from './inflow.ts'
 import { type Outlet, Session, type SessionHost } from './session.ts'
 
-type Outcome = undefined | 'stored' | Promise<undefined | 'stored'>
+type Outcome = Handled | Promise<Handled>
 
 const address = (text: string): Address => {
   const parsed = parseJid(text)
@@ -32,18 +33,36 @@ const stage = (handle: (stanza: Stanza) => Outcome, outbound: (stanza: Stanza) =
     untaken: () => [],
   }
   const host: SessionHost = {
-    handle(_session, stanza) {
+    handle(session, stanza) {
       begun.push(stanza.id ?? '')
-      return handle(stanza)
+      const outcome = handle(stanza)
+      const stored = (settled: Handled): Handled => {
+        if (settled === 'stored') session.ticket()
+        return settled
+      }
+      return outcome instanceof Promise ? outcome.then(stored) : stored(outcome)
     },
     outbound: (_session, stanza) => outbound(stanza),
     onFailure: (_session, stanza, error) => void failed.push(`${stanza.id}: ${String(error)}`),
   }
   const session = new Session(address('juliet@verona.example/balcony'), outlet, host, 0)
-  return { session, begun, failed, sent, reading }
+  /** The message that has waited for the disk for longest is durable. */
+  let settled = 0
+  const settles = (): void => session.settle(++settled)
+  return { session, begun, failed, sent, reading, settles }
 }
 
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
+
+test('DESIGN P1: a message that is durable before one in front of it does not count before that', () => {
+  const { session, begun } = stage((stanza) => (stanza.kind === 'message' ? 'stored' : undefined))
+  for (const stanza of [message('m1'), message('m2'), message('m3'), request('q4')]) session.receive(stanza)
+  session.settle(2)
+  session.settle(3)
+  expect([begun, session.handled]).toEqual([['m1', 'm2', 'm3'], 0])
+  session.settle(1)
+  expect([begun, session.handled]).toEqual([['m1', 'm2', 'm3', 'q4'], 4])
+})
 
 test('RFC 6120 §10.1: a stanza waits until the one before it is handled', async () => {
   const first = Promise.withResolvers<undefined>()
@@ -60,24 +79,26 @@ test('RFC 6120 §10.1: a stanza waits until the one before it is handled', async
 })
 
 test('messages wait for the disk together, and a request waits for them', () => {
-  const { session, begun } = stage((stanza) => (stanza.kind === 'message' ? 'stored' : undefined))
+  const { session, begun, settles } = stage((stanza) => (stanza.kind === 'message' ? 'stored' : undefined))
   for (const stanza of [message('m1'), message('m2'), request('q3'), message('m4')]) session.receive(stanza)
   expect(begun).toEqual(['m1', 'm2'])
-  session.settle()
+  settles()
   expect([begun, session.handled]).toEqual([['m1', 'm2'], 1])
-  session.settle()
+  settles()
   expect([begun, session.handled]).toEqual([['m1', 'm2', 'q3', 'm4'], 3])
-  session.settle()
+  settles()
   expect(session.handled).toBe(4)
 })
 
 test('a message that is stored only after some thought counts as one that waits for the disk', async () => {
-  const { session, begun } = stage((stanza) => (stanza.kind === 'message' ? Promise.resolve('stored' as const) : undefined))
+  const { session, begun, settles } = stage((stanza) =>
+    stanza.kind === 'message' ? Promise.resolve('stored' as const) : undefined,
+  )
   session.receive(message('m1'))
   session.receive(request('q2'))
   await turn()
   expect([begun, session.handled]).toEqual([['m1'], 0])
-  session.settle()
+  settles()
   expect([begun, session.handled]).toEqual([['m1', 'q2'], 2])
 })
 
@@ -94,7 +115,7 @@ test('a stanza whose handling fails is handled, and the next one goes on', async
 })
 
 test('XEP-0198 §4: who asks is answered when all that came before is handled, and nothing that came after', () => {
-  const { session } = stage(() => 'stored')
+  const { session, settles } = stage(() => 'stored')
   const told: string[] = []
   session.whenHandled(() => told.push('nothing to wait for'))
   session.receive(message('m1'))
@@ -102,15 +123,15 @@ test('XEP-0198 §4: who asks is answered when all that came before is handled, a
   session.receive(message('m2'))
   session.whenHandled(() => told.push(`second at ${session.handled}`))
   expect(told).toEqual(['nothing to wait for'])
-  session.settle()
-  session.settle()
+  settles()
+  settles()
   expect(told).toEqual(['nothing to wait for', 'first at 1', 'second at 2'])
 })
 
 test('a message that waits for those in front of it goes on before an acknowledgement that covers it', async () => {
   const first = Promise.withResolvers<undefined>()
   const told: string[] = []
-  const { session } = stage((stanza) => {
+  const { session, settles } = stage((stanza) => {
     if (stanza.id === 'q1') return first.promise
     if (stanza.id === 'm2') return 'stored'
     return session.drained()?.then(() => void told.push('drained'))
@@ -119,7 +140,7 @@ test('a message that waits for those in front of it goes on before an acknowledg
   session.whenHandled(() => told.push('acknowledged'))
   first.resolve(undefined)
   await turn()
-  session.settle()
+  settles()
   await turn()
   expect(told).toEqual(['drained', 'acknowledged'])
   expect(session.drained()).toBeUndefined()
@@ -139,10 +160,10 @@ test('a client that sends faster than its stanzas are handled is not read for a 
 })
 
 test('a client that sends faster than the disk writes is not read for a while', () => {
-  const { session, reading } = stage(() => 'stored')
+  const { session, reading, settles } = stage(() => 'stored')
   for (let i = 0; i <= 512; i++) session.receive(message(`m${i}`))
   expect(reading).toEqual(['paused'])
-  session.settle()
+  settles()
   expect(reading).toEqual(['paused', 'resumed'])
 })
 
@@ -161,7 +182,7 @@ test('what leaves passes the hook point outbound, which may replace or keep back
 })
 
 test('DESIGN P1: what is refused at once counts only when the messages in front of it are durable', () => {
-  const { session, failed } = stage((stanza) => {
+  const { session, failed, settles } = stage((stanza) => {
     if (stanza.id?.startsWith('m') === true) return 'stored'
     throw new Error('refused')
   })
@@ -170,18 +191,18 @@ test('DESIGN P1: what is refused at once counts only when the messages in front 
   session.whenHandled(() => told.push(session.handled))
   for (const id of ['x2', 'm3', 'x4', 'x5']) session.receive(message(id))
   expect([failed.length, session.handled, told]).toEqual([3, 0, []])
-  session.settle()
+  settles()
   expect([session.handled, told]).toEqual([2, [2]])
-  session.settle()
+  settles()
   expect(session.handled).toBe(5)
 })
 
 test('requests for an acknowledgement that cannot be answered yet are not piled up without end', () => {
-  const { session, reading } = stage(() => 'stored')
+  const { session, reading, settles } = stage(() => 'stored')
   session.receive(message('m1'))
   for (let i = 0; i <= 64; i++) session.whenHandled(() => undefined)
   expect(reading).toEqual(['paused'])
-  session.settle()
+  settles()
   expect(reading).toEqual(['paused', 'resumed'])
 })
 

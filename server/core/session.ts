@@ -2,6 +2,7 @@ import type { Address, BareJid, FullJid } from '#stanzas/jid.ts'
 import type { Stanza } from '#stanzas/stanza.ts'
 import type { Wire } from '#stanzas/wire.ts'
 import type { LogId } from '#storage/shapes.ts'
+import { type Handled, Inflow } from './inflow.ts'
 
 /** What carries a session's stanzas to its client: a stream, or (XEP-0198) the queue that waits for one. */
 export interface Outlet {
@@ -22,25 +23,15 @@ export interface Outlet {
 
 /** What a session asks of the server around it. */
 export interface SessionHost {
-  /** Handles one stanza; `stored`: it calls `settle` once the stanza is durable and has gone on its way. */
-  handle(session: Session, stanza: Stanza): undefined | 'stored' | Promise<undefined | 'stored'>
+  /** Handles one stanza; see `Inflow.handle`. */
+  handle(session: Session, stanza: Stanza): Handled | Promise<Handled>
   /** Hook point `outbound`; gives what to write. */
   outbound(session: Session, stanza: Stanza): Stanza | undefined
   onFailure(session: Session, stanza: Stanza, error: unknown): void
 }
 
-/** Past this many stanzas that wait for an earlier one, or requests for an acknowledgement, the client is not read (TCP slows it down). */
-const MAX_WAITING = 64
-/** Past this many messages that wait for the disk, likewise. */
-const MAX_IN_FLIGHT = 512
-
-/**
- * One bound resource, with one ordered queue in each direction (RFC 6120 §10.1).
- *
- * Inwards, stanzas are handled strictly in order. Messages may wait for the disk together: the ledger commits them in order, so their effects keep theirs;
- * anything else waits until they are through. Outwards, everything passes `send`.
- */
-export class Session {
+/** One bound resource, with one ordered queue in each direction (RFC 6120 §10.1): inwards that of `Inflow`; outwards, everything passes `send`. */
+export class Session extends Inflow {
   readonly address: Address
   readonly account: BareJid
   readonly jid: FullJid
@@ -73,21 +64,10 @@ export class Session {
 
   readonly #host: SessionHost
   #outlet: Outlet
-  #queue: Stanza[] = []
-  #isBusy = false
-  #isPaused = false
-  #inFlight = 0
-  /** How many messages were on their way to the disk so far, and how many have arrived. */
-  #stored = 0
-  #settled = 0
-  /** For each stanza that was done before a message in front of it: how many have to arrive before it counts. */
-  #early: number[] = []
-  #received = 0
-  #handled = 0
-  #waiters: { readonly at: number; readonly run: () => void }[] = []
   #hasEnded = false
 
   constructor(address: Address, outlet: Outlet, host: SessionHost, nowMs: number) {
+    super()
     this.address = address
     this.account = address.bare
     this.jid = address.jid as FullJid
@@ -119,122 +99,25 @@ export class Session {
     return this.#hasEnded
   }
 
-  /** Stanzas received, and how many of these, from the first on, are completely handled: durable where they must be. */
-  get received(): number {
-    return this.#received
-  }
-  get handled(): number {
-    return this.#handled
+  /** Takes a stanza from the client. */
+  override receive(stanza: Stanza): void {
+    if (!this.#hasEnded) super.receive(stanza)
   }
 
-  /** Takes a stanza from the client. Its `from` has been checked and stamped. */
-  receive(stanza: Stanza): void {
-    if (this.#hasEnded) return
-    this.#received++
-    if (this.#isBusy || this.#queue.length > 0) this.#queue.push(stanza)
-    else this.#begin(stanza)
-    this.#slow()
+  protected handle(stanza: Stanza): Handled | Promise<Handled> {
+    return this.#host.handle(this, stanza)
   }
 
-  /** Runs when everything received so far is handled: at once when it is. */
-  whenHandled(run: () => void): void {
-    if (this.#handled === this.#received) return run()
-    this.#wait(this.#received, run)
-    this.#slow()
+  protected failed(stanza: Stanza, error: unknown): void {
+    this.#host.onFailure(this, stanza, error)
   }
 
-  /** Resolves when no message of this session waits for the disk. */
-  drained(): Promise<void> | undefined {
-    if (this.#inFlight === 0) return undefined
-    return new Promise((resolve) => this.#wait(this.#handled + this.#inFlight + this.#early.length, resolve))
+  protected pause(): void {
+    this.#outlet.pause()
   }
 
-  /** A stanza may wait for less than what an acknowledgement waits for that was asked for earlier: who waits for least comes first. */
-  #wait(at: number, run: () => void): void {
-    const behind = this.#waiters.findIndex((waiter) => waiter.at > at)
-    this.#waiters.splice(behind === -1 ? this.#waiters.length : behind, 0, { at, run })
-  }
-
-  /** A stored message is durable and on its way. Called once for each `stored`, in order. */
-  settle(): void {
-    this.#inFlight--
-    this.#settled++
-    let count = 1
-    for (; this.#early.length > 0 && (this.#early[0] ?? 0) <= this.#settled; count++) this.#early.shift()
-    this.#count(count)
-    if (this.#inFlight === 0 && !this.#isBusy) this.#next()
-    this.#slow()
-  }
-
-  #begin(stanza: Stanza): void {
-    if (stanza.kind !== 'message' && this.#inFlight > 0) {
-      this.#queue.unshift(stanza)
-      return
-    }
-    let outcome: undefined | 'stored' | Promise<undefined | 'stored'>
-    try {
-      outcome = this.#host.handle(this, stanza)
-    } catch (error) {
-      this.#host.onFailure(this, stanza, error)
-    }
-    if (outcome === undefined) this.#complete()
-    else if (outcome === 'stored') this.#store()
-    else this.#await(stanza, outcome)
-  }
-
-  #await(stanza: Stanza, outcome: Promise<undefined | 'stored'>): void {
-    this.#isBusy = true
-    outcome
-      .catch((error: unknown): undefined => this.#host.onFailure(this, stanza, error) as undefined)
-      .then((settled) => {
-        this.#isBusy = false
-        if (settled === 'stored') this.#store()
-        else this.#complete()
-        this.#next()
-        this.#slow()
-      })
-      .catch((error: unknown) => this.#host.onFailure(this, stanza, error))
-  }
-
-  #next(): void {
-    while (!this.#isBusy) {
-      const stanza = this.#queue[0]
-      if (stanza === undefined || (stanza.kind !== 'message' && this.#inFlight > 0)) return
-      this.#queue.shift()
-      this.#begin(stanza)
-    }
-  }
-
-  #store(): void {
-    this.#inFlight++
-    this.#stored++
-  }
-
-  /** DESIGN P1: what is done at once counts only when the messages in front of it are durable. */
-  #complete(): void {
-    if (this.#inFlight === 0) this.#count(1)
-    else this.#early.push(this.#stored)
-  }
-
-  #count(stanzas: number): void {
-    this.#handled += stanzas
-    while (this.#waiters.length > 0) {
-      const waiter = this.#waiters[0]
-      if (waiter === undefined || waiter.at > this.#handled) return
-      this.#waiters.shift()
-      waiter.run()
-    }
-  }
-
-  #slow(): void {
-    const isFull =
-      this.#queue.length > MAX_WAITING ||
-      this.#waiters.length > MAX_WAITING ||
-      this.#inFlight + this.#early.length > MAX_IN_FLIGHT
-    if (isFull === this.#isPaused) return
-    this.#isPaused = isFull
-    if (isFull) this.#outlet.pause()
-    else this.#outlet.resume()
+  protected resume(): void {
+    this.#outlet.resume()
   }
 
   /** Sends a stanza to the client, through the hook point `outbound`. `mark`: the pending entry that it delivers. */
@@ -255,9 +138,6 @@ export class Session {
    */
   end(dropsWaiting = false): void {
     this.#hasEnded = true
-    const firstDropped = dropsWaiting ? 0 : this.#queue.findIndex((stanza) => stanza.kind !== 'message')
-    if (firstDropped >= 0) this.#received -= this.#queue.splice(firstDropped).length
-    // Who waits for what will not be handled waits no longer.
-    for (const { run } of this.#waiters.splice(this.#waiters.findLastIndex(({ at }) => at <= this.#received) + 1)) run()
+    this.dropWaiting(dropsWaiting)
   }
 }
