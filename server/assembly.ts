@@ -10,6 +10,7 @@ import { Accounts } from './core/accounts.ts'
 import { Delivery } from './core/delivery.ts'
 import { type Device, Devices } from './core/devices.ts'
 import { asStanzaError, failureLog } from './core/failures.ts'
+import { HomeCalls } from './core/home-calls.ts'
 import { Hooks } from './core/hooks.ts'
 import type { HttpRoute } from './core/http-route.ts'
 import { IqDispatch } from './core/iq.ts'
@@ -136,6 +137,7 @@ export const assemble = async (options: AssemblyOptions): Promise<Assembly> => {
     onRefused,
   })
 
+  const homeCalls = new HomeCalls((account, call, error) => log.warn('home-not-told', { account, call, error }))
   const modules = inStartOrder(options.modules)
   const registry = registryOf(modules)
   const started = await startModules(modules, {
@@ -153,6 +155,10 @@ export const assemble = async (options: AssemblyOptions): Promise<Assembly> => {
       metrics,
       registry,
       emit: hooks.emit.bind(hooks),
+      isHere: () => true,
+      isAlone: true,
+      callHome: homeCalls.call.bind(homeCalls),
+      tellHome: homeCalls.tell.bind(homeCalls),
     },
     openStore: (shape, name) => (shape.shape === 'documents' ? driver.documents(name) : driver.expiring(name)),
     log,
@@ -163,6 +169,7 @@ export const assemble = async (options: AssemblyOptions): Promise<Assembly> => {
   for (const { module, parts } of started) {
     iq.register(module.name, parts.iq ?? [])
     router.registerPresence(module.name, parts.presence ?? [])
+    homeCalls.register(module.name, parts.calls ?? [])
     for (const service of parts.services ?? []) {
       const dispatch = new IqDispatch(service.address, clock, onRefused)
       dispatch.register(module.name, service.iq)

@@ -3,8 +3,11 @@ import type { Stanza, StanzaKind } from '#stanzas/stanza.ts'
 import type { LogId } from '#storage/shapes.ts'
 import type { Session } from './session.ts'
 
-/** Where a stanza can be looked at on its way. See docs/route-of-a-stanza.md. */
-export type HookPoint = 'sent' | 'inbound' | 'undelivered' | 'outbound'
+/**
+ * Where a stanza can be looked at on its way. See docs/route-of-a-stanza.md. `leaving`: its recipient is at home in another process; the guards run before anything is
+ * waited for, and what they drop or refuse goes nowhere.
+ */
+export type HookPoint = 'sent' | 'leaving' | 'inbound' | 'undelivered' | 'outbound'
 
 /** A stanza at a hook point. `from` and `to` are its addresses; `to` of an unaddressed message is the sender's own account. */
 export interface Passage {
@@ -37,6 +40,8 @@ export interface Facts {
   'session-ended': { readonly session: Session; readonly status: string }
   'account-created': { readonly account: BareJid }
   'account-deleted': { readonly account: BareJid }
+  /** It is not at home in this process any more: what is remembered of it here may be outdated from now on. */
+  'account-left': { readonly account: BareJid }
 }
 export type Fact = keyof Facts
 
@@ -81,7 +86,7 @@ export function observe(
   return { phase: 'fact', fact: name, run: run as (fact: never) => void }
 }
 
-const POINTS = ['sent', 'inbound', 'undelivered', 'outbound'] as const satisfies readonly HookPoint[]
+const POINTS = ['sent', 'leaving', 'inbound', 'undelivered', 'outbound'] as const satisfies readonly HookPoint[]
 const KINDS = ['message', 'presence', 'iq'] as const satisfies readonly StanzaKind[]
 const isPoint = (name: string): name is HookPoint => POINTS.some((point) => point === name)
 
@@ -112,6 +117,7 @@ const wants = (step: Step<unknown>, stanza: Stanza): boolean => {
 export class Hooks {
   readonly #chains: Record<HookPoint, Record<StanzaKind, Chain>> = {
     sent: noChains(),
+    leaving: noChains(),
     inbound: noChains(),
     undelivered: noChains(),
     outbound: noChains(),

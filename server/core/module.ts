@@ -9,6 +9,7 @@ import type { Documents, DocumentsShape, Expiring, ExpiringShape, Shape } from '
 import type { Accounts } from './accounts.ts'
 import type { Delivery } from './delivery.ts'
 import type { Devices } from './devices.ts'
+import type { HomeCall } from './home-calls.ts'
 import type { Hook, Hooks, Passage } from './hooks.ts'
 import type { HttpRoute } from './http-route.ts'
 import type { IqDispatch } from './iq.ts'
@@ -187,6 +188,8 @@ export interface ModuleParts<Api> {
   readonly bind2?: readonly (InlineRequest | InlineFact)[]
   readonly http?: readonly HttpRoute[]
   readonly services?: readonly Service[]
+  /** What it does for accounts at their home when `callHome` asks. */
+  readonly calls?: readonly HomeCall[]
   /** What modules that need this one may call. */
   readonly api?: Api
   readonly stop?: () => void | Promise<void>
@@ -238,6 +241,17 @@ export interface ModuleContext<C, S, N, P> {
   readonly metrics: Metrics
   readonly registry: Registry
   readonly emit: Hooks['emit']
+  /**
+   * Whether the account is at home in this process: its sessions, caches and writes are here. Everything of another account is reached by stanzas
+   * (`router.route`) and by `callHome`.
+   */
+  readonly isHere: (account: BareJid) => boolean
+  /** Whether this process is the whole server, so that every account is at home here. */
+  readonly isAlone: boolean
+  /** Runs the call `module.name` at the home of an account, which this process becomes when there is none; rejects when the home cannot be reached. */
+  readonly callHome: (account: BareJid, name: string, payload: string) => Promise<string | undefined>
+  /** The same for what concerns only who is connected: without an answer, behind the stanzas that were routed there before, and nowhere when the account is at home nowhere. */
+  readonly tellHome: (account: BareJid, name: string, payload: string) => void
 }
 
 /** What modules may know of the running server. */
