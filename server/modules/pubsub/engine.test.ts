@@ -178,7 +178,7 @@ test('a storm on one node is refused at its limit, and holds no other node up', 
   await engine.api.publish(juliet, 'other', [draft('1')])
   expect(isOver).toBe(false)
   const refused = (await settled).filter((each) => each.status === 'rejected').map(({ reason }) => reason as unknown)
-  expect(refused).toHaveLength(300 - 257)
+  expect(refused).toHaveLength(300 - 256)
   expect(refused[0]).toEqual(new StanzaError('resource-constraint'))
 })
 

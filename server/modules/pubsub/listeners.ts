@@ -26,6 +26,11 @@ export class Listeners {
     for (const listener of this.#byNode.get(event.node.name) ?? []) this.#call(listener, event)
   }
 
+  /** Whether somebody is asked before items are published to nodes of this name. */
+  isGuarded(node: string): boolean {
+    return this.#guards.has(node)
+  }
+
   /** What is to be published once everybody who guards nodes of this name was asked. */
   async ask(publication: Publication): Promise<readonly Draft[]> {
     let { drafts } = publication

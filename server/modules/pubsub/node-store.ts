@@ -1,14 +1,15 @@
 import type { Clock } from '#server/base/clock.ts'
-import { QueueFullError, WorkQueue } from '#server/base/work-queue.ts'
 import type { BareJid, Jid } from '#stanzas/jid.ts'
 import { parseJid } from '#stanzas/jid.ts'
 import { StanzaError } from '#stanzas/stanza-error.ts'
 import type { Documents } from '#storage/shapes.ts'
-import type { NodeFacts } from './api.ts'
+import type { HostProfile, Item, NodeFacts } from './api.ts'
 import { Contents, type Place, type Subscription } from './contents.ts'
 import { Host, type Node } from './host.ts'
 import { Lru } from './lru.ts'
+import type { PublishPart, PublishRequest } from './publish-part.ts'
 import { NODES, nodeKey, partsBehind, placesOf, type Stored, type StoredNode, subscriptionsOf } from './stored.ts'
+import { type Next, Turns } from './turns.ts'
 
 /** Documents read at once while a host or a node is loaded. */
 const PAGE = 500
@@ -39,7 +40,7 @@ export class NodeStore {
   readonly #loading = new Map<BareJid, Promise<Host>>()
   readonly #warmHosts = new Lru<Host>()
   readonly #warmNodes = new Lru<Node>()
-  readonly #turns = new WorkQueue(MAX_WAITING)
+  readonly #turns = new Turns<PublishPart>(MAX_WAITING)
   readonly clock: Clock
 
   constructor(documents: Documents<Stored>, clock: Clock, limits: MemoryLimits) {
@@ -58,16 +59,35 @@ export class NodeStore {
 
   /** Runs a task after all earlier ones of this node, there or not yet there. */
   async inTurn<T>(owner: BareJid, name: string, task: (host: Host) => T | Promise<T>): Promise<T> {
-    const host = await this.host(owner)
-    host.uses++
+    const host = this.#hold(owner)
     try {
-      return await this.#turns.run(`${owner}\n${name}`, () => task(host))
-    } catch (error) {
-      if (error instanceof QueueFullError) throw new StanzaError('resource-constraint')
-      throw error
+      return await this.#turns.run(`${owner}\n${name}`, async () => task(await host))
     } finally {
-      host.uses--
+      letGo(host)
     }
+  }
+
+  /** Publishes in that turn; `work` is given what comes right behind it meanwhile, too. */
+  async publishInTurn(
+    profile: HostProfile,
+    request: PublishRequest,
+    work: (next: Next<PublishPart>) => Promise<void>,
+  ): Promise<readonly Item[]> {
+    const owner = profile.address.bare
+    const host = this.#hold(owner)
+    try {
+      return await new Promise((resolve, reject) =>
+        this.#turns.together(`${owner}\n${request.name}`, { profile, request, host, resolve, reject }, work),
+      )
+    } finally {
+      letGo(host)
+    }
+  }
+
+  #hold(owner: BareJid): Host | Promise<Host> {
+    const host = this.host(owner)
+    if (!(host instanceof Promise)) return inUse(host)
+    return host.then(inUse)
   }
 
   /** Writes all changes or none. */
@@ -167,7 +187,7 @@ export class NodeStore {
         this.list(host.owner, placesOf(name)),
         this.list(host.owner, subscriptionsOf(name)),
       ])
-      return this.#hold(node, new Contents(readPlaces(places), readSubscriptions(subscriptions)))
+      return this.#keepContents(node, new Contents(readPlaces(places), readSubscriptions(subscriptions)))
     } finally {
       host.uses--
     }
@@ -175,10 +195,10 @@ export class NodeStore {
 
   /** Makes known that a node that was just written has nothing in it. */
   begin(node: Node): Contents {
-    return this.#hold(node, new Contents([], []))
+    return this.#keepContents(node, new Contents([], []))
   }
 
-  #hold(node: Node, contents: Contents): Contents {
+  #keepContents(node: Node, contents: Contents): Contents {
     node.contents = contents
     this.#warmNodes.touch(node, contents.weight)
     const isIdle = (each: Node): boolean => each.host.uses === 0 && each !== node
@@ -194,6 +214,21 @@ export class NodeStore {
     node.host.drop(node)
     this.#warmNodes.remove(node)
   }
+}
+
+const inUse = (host: Host): Host => {
+  host.uses++
+  return host
+}
+
+/** What could not be read is not held. */
+const letGo = (held: Host | Promise<Host>): void => {
+  if (!(held instanceof Promise)) held.uses--
+  else
+    held.then(
+      (host) => host.uses--,
+      () => undefined,
+    )
 }
 
 /** A document that was listed: its value, and the parts of its key behind the prefix. */

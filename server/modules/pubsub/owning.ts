@@ -6,6 +6,7 @@ import { NS_PUBSUB_EVENT } from '#stanzas/namespaces.ts'
 import { StanzaError } from '#stanzas/stanza-error.ts'
 import { affiliationOf, requireOwner } from './access.ts'
 import type { HostProfile, NodeFacts } from './api.ts'
+import { overflow, removals, roomOf } from './changes.ts'
 import { checkConfig, configForm } from './config-form.ts'
 import { type Contents, isOver } from './contents.ts'
 import { checkAssociation, makingNode } from './creation.ts'
@@ -14,7 +15,6 @@ import type { Host, Node } from './host.ts'
 import type { Affiliation, NodeConfig } from './node-config.ts'
 import { storedNode } from './node-store.ts'
 import { type Parts, unlessItFails } from './parts.ts'
-import { overflow, removals, roomOf } from './publishing.ts'
 import { nodeKey } from './stored.ts'
 import { type Subscribing, type SubscriptionChange, subscriptionRemoval } from './subscribing.ts'
 
@@ -297,4 +297,4 @@ const charsOf = (texts: Iterable<string>): number => {
 
 /** Items that a changed configuration leaves no room for. */
 const noLongerKept = (contents: Contents, config: NodeConfig, room: number): readonly string[] =>
-  config.persistItems && config.nodeType === 'leaf' ? overflow(contents, new Set(), [], room) : [...contents.places.keys()]
+  config.persistItems && config.nodeType === 'leaf' ? overflow(contents.places, new Set(), [], room) : [...contents.places.keys()]

@@ -7,26 +7,19 @@ import { StanzaError } from '#stanzas/stanza-error.ts'
 import { toText } from '#stanzas/wire.ts'
 import { affiliationOf, requireOwner } from './access.ts'
 import type { Draft, HostProfile, Item, NodeFacts } from './api.ts'
+import { addition, removals, roomOf } from './changes.ts'
 import { meets } from './config-form.ts'
 import type { Contents, Place } from './contents.ts'
 import { isItemId, makingNode } from './creation.ts'
 import { refusal, unsupported } from './errors.ts'
 import type { Host, Node } from './host.ts'
 import type { NodeConfig } from './node-config.ts'
-import { type Change, storedNode } from './node-store.ts'
+import { storedNode } from './node-store.ts'
 import type { Parts } from './parts.ts'
-import { itemKey, placeKey } from './stored.ts'
-
-/** What is published, by whom and on which conditions. */
-export interface PublishRequest {
-  readonly name: string
-  readonly drafts: readonly Draft[]
-  readonly by: Address
-  /** XEP-0060 §7.1.5 */
-  readonly wanted: Partial<NodeConfig> | undefined
-  /** Whether a node that is not there is made. */
-  readonly creates: boolean
-}
+import type { Prepared, PublishPart, PublishRequest } from './publish-part.ts'
+import { type Added, Round } from './round.ts'
+import { itemKey } from './stored.ts'
+import type { Next } from './turns.ts'
 
 /** What is retracted, and by whom. */
 export interface RetractRequest {
@@ -39,14 +32,14 @@ export interface RetractRequest {
   readonly isStrict: boolean
 }
 
-interface Prepared {
-  readonly item: Item
-  readonly text: string | undefined
+/** A request that is refused, when those before it are settled. */
+interface Refused {
+  readonly part: PublishPart
+  readonly error: unknown
 }
 
-/** How many items a node keeps. */
-export const roomOf = ({ maxItems }: NodeConfig, { limits }: HostProfile): number =>
-  maxItems === 'max' ? limits.itemsPerNode : Math.min(maxItems, limits.itemsPerNode)
+/** How many requests are written together. */
+const MAX_TOGETHER = 64
 
 /** Items come and go (XEP-0060 §7, §8.5). */
 export class Publishing {
@@ -57,24 +50,80 @@ export class Publishing {
   }
 
   publish(profile: HostProfile, request: PublishRequest): Promise<readonly Item[]> {
+    return this.#parts.nodes.publishInTurn(profile, request, this.#work)
+  }
+
+  readonly #work = async (next: Next<PublishPart>): Promise<void> => {
+    for (let part = next(); part !== undefined; ) part = await this.#goOn(part, next)
+  }
+
+  /** Publishes a part, and what can be written with it; gives the first that cannot. */
+  async #goOn(part: PublishPart, next: Next<PublishPart>): Promise<PublishPart | undefined> {
+    try {
+      const host = await part.host
+      const node = host.nodes.get(part.request.name)
+      if (node !== undefined) return await this.#publishAll(node, part, next)
+      part.resolve(await this.#make(host, part))
+    } catch (error) {
+      part.reject(error)
+    }
+    return next()
+  }
+
+  async #make(host: Host, { profile, request }: PublishPart): Promise<readonly Item[]> {
     const { name, by, wanted, creates } = request
-    return this.#parts.nodes.inTurn(profile.address.bare, name, async (host) => {
-      const node = host.nodes.get(name)
-      // §7.1.3.3
-      if (node === undefined && !creates) throw new StanzaError('item-not-found')
-      const nowMs = this.#parts.nodes.clock.nowMs()
-      if (node === undefined)
-        return makingNode(profile, host, { name, wishes: wanted ?? {}, by, nowMs }, async (facts) => {
-          const prepared = await this.#prepare(profile, undefined, facts, request, nowMs)
-          return this.#intoNew(profile, host, facts, prepared, by)
-        })
-      await this.#checkRights(profile, node, by, wanted)
-      return this.#into(profile, node, await this.#prepare(profile, node, node.facts, request, nowMs), by)
+    // §7.1.3.3
+    if (!creates) throw new StanzaError('item-not-found')
+    const nowMs = this.#parts.nodes.clock.nowMs()
+    return makingNode(profile, host, { name, wishes: wanted ?? {}, by, nowMs }, async (facts) => {
+      const prepared = await this.#prepare(profile, undefined, facts, request, nowMs)
+      return this.#intoNew(profile, host, facts, prepared, by)
     })
   }
 
-  async #checkRights(profile: HostProfile, node: Node, by: Address, wanted: Partial<NodeConfig> | undefined): Promise<void> {
-    const contents = await this.#parts.nodes.contents(node)
+  /** What comes while the first is being prepared is written with it, and each is told of in its turn. */
+  async #publishAll(node: Node, first: PublishPart, next: Next<PublishPart>): Promise<PublishPart | undefined> {
+    const { nodes, listeners } = this.#parts
+    const round = new Round(node, await nodes.contents(node))
+    const outcomes: (Added | Refused)[] = []
+    let part: PublishPart | undefined = first
+    do {
+      const { profile, request } = part
+      try {
+        this.#checkRights(profile, node, round.contents, request)
+        const prepared = await this.#prepare(profile, node, node.facts, request, nodes.clock.nowMs())
+        outcomes.push(round.add(part, prepared, nodes.clock.nowMs()))
+      } catch (error) {
+        outcomes.push({ part, error })
+      }
+      part = next()
+      // Who is asked before may look at what is there.
+    } while (part?.host === first.host && outcomes.length < MAX_TOGETHER && !listeners.isGuarded(node.name))
+    await this.#settle(node, round, outcomes)
+    return part
+  }
+
+  async #settle(node: Node, round: Round, outcomes: readonly (Added | Refused)[]): Promise<void> {
+    let failure: unknown
+    try {
+      await this.#parts.nodes.write(node.host, round.changes)
+    } catch (error) {
+      failure = error
+    }
+    for (const outcome of outcomes) {
+      const { part } = outcome
+      try {
+        if ('error' in outcome) throw outcome.error
+        if (failure !== undefined) throw failure
+        const { prepared, places, gone } = outcome
+        part.resolve(await this.#done(part.profile, node, round.contents, prepared, places, gone, part.request.by))
+      } catch (error) {
+        part.reject(error)
+      }
+    }
+  }
+
+  #checkRights(profile: HostProfile, node: Node, contents: Contents, { by, wanted }: PublishRequest): void {
     const isSubscribed = (): boolean => contents.isSubscribed(by, this.#parts.nodes.clock.nowMs())
     const verdict = this.#parts.access.mayPublish(profile, node.facts, by, isSubscribed)
     if (verdict !== undefined) throw verdict
@@ -115,28 +164,15 @@ export class Publishing {
   ): Promise<readonly Item[]> {
     const { nodes, listeners, notifier } = this.#parts
     const places = prepared.map((_, nth): Place => ({ seq: nth + 1, atMs: facts.createdAtMs }))
-    await nodes.write(host, [storedNode(facts), ...(facts.config.persistItems ? additions(facts.name, prepared, places) : [])])
+    const stored = prepared.flatMap((each, nth) => {
+      const place = places[nth]
+      return place === undefined || !facts.config.persistItems ? [] : addition(facts.name, each, place)
+    })
+    await nodes.write(host, [storedNode(facts), ...stored])
     const node = nodes.keep(host, facts)
     listeners.tell({ kind: 'created', profile, node: facts, by })
     await notifier.created(profile, node)
     return this.#done(profile, node, nodes.begin(node), prepared, places, [], by)
-  }
-
-  async #into(profile: HostProfile, node: Node, prepared: readonly Prepared[], by: Address): Promise<readonly Item[]> {
-    const { nodes } = this.#parts
-    const { config, name } = node.facts
-    const contents = await nodes.contents(node)
-    if (!config.persistItems) return this.#done(profile, node, contents, prepared, [], [], by)
-    const staying = new Set(prepared.map(({ item }) => item.id))
-    const expired = contents.expired(config, nodes.clock.nowMs()).filter((id) => !staying.has(id))
-    const evicted = overflow(contents, staying, expired, roomOf(config, profile))
-    // §7.1.3.4
-    if (evicted.length > 0 && config.whenFull === 'reject') throw refusal('conflict', 'node-full')
-    const places = prepared.map(({ item }, nth): Place => ({ seq: contents.nextSeq(nth), atMs: item.publishedAtMs }))
-    const gone = [...expired, ...evicted]
-    const freed = prepared.flatMap(({ item }) => itemRemoval(name, contents.places.get(item.id)))
-    await nodes.write(node.host, [...removals(name, contents, gone), ...freed, ...additions(name, prepared, places)])
-    return this.#done(profile, node, contents, prepared, places, gone, by)
   }
 
   /** What was written becomes known, here and to others. */
@@ -261,42 +297,3 @@ const checkDraft = (config: NodeConfig, { id, payload }: Draft): void => {
   if (payload !== undefined && config.payloadType !== '' && payload.ns !== config.payloadType)
     throw refusal('bad-request', 'invalid-payload')
 }
-
-/** The oldest items that have to go so that there is room (§7.1.2.5); `staying` are those that are there or will be. */
-export const overflow = (
-  contents: Contents,
-  staying: ReadonlySet<string>,
-  expired: readonly string[],
-  room: number,
-): readonly string[] => {
-  let excess = contents.places.size - expired.length - room
-  for (const id of staying) if (!contents.places.has(id)) excess++
-  if (excess <= 0) return []
-  const over = new Set(expired)
-  const evicted: string[] = []
-  for (const id of contents.places.keys()) {
-    if (evicted.length === excess) break
-    if (!staying.has(id) && !over.has(id)) evicted.push(id)
-  }
-  return evicted
-}
-
-const additions = (name: string, prepared: readonly Prepared[], places: readonly Place[]): readonly Change[] =>
-  prepared.flatMap(({ item: { id, publisher, publishedAtMs }, text }, nth): readonly Change[] => {
-    const place = places[nth]
-    if (place === undefined) return []
-    return [
-      { key: placeKey(name, id), value: { kind: 'place', ...place } },
-      {
-        key: itemKey(name, place.seq),
-        value: { kind: 'item', id, publisher, atMs: publishedAtMs, ...(text !== undefined && { payload: text }) },
-      },
-    ]
-  })
-
-const itemRemoval = (name: string, place: Place | undefined): readonly Change[] =>
-  place === undefined ? [] : [{ key: itemKey(name, place.seq), value: undefined }]
-
-/** What removes items of a node. */
-export const removals = (name: string, contents: Contents, ids: readonly string[]): readonly Change[] =>
-  ids.flatMap((id) => [{ key: placeKey(name, id), value: undefined }, ...itemRemoval(name, contents.places.get(id))])
