@@ -35,7 +35,7 @@ export const blocking = defineModule({
   needs: { roster, subscriptions, presence },
   perSession: () => ({ hasFetched: false }),
 
-  start({ config, stores, needs, sessions, router, domain, clock, stateOf }) {
+  start({ config, stores, needs, sessions, router, domain, clock, stateOf, isHere }) {
     const lists = new BlockLists(stores.blocked, clock, (account) => sessions.of(account).length > 0)
 
     const push = (account: BareJid, payload: Element): void => {
@@ -107,10 +107,19 @@ export const blocking = defineModule({
     /** What the server says on an account's behalf, such as its presence to its contacts, does not reach whom it has blocked either. */
     const guardPresence = (passage: Passage): undefined | 'drop' | Promise<undefined | 'drop'> => {
       const { from, to } = passage
-      if (!router.isLocal(from) || from.localpart === '' || isExempt(from.bare, to)) return guardIncoming(passage)
+      if (!router.isLocal(from) || from.localpart === '' || !isHere(from.bare) || isExempt(from.bare, to))
+        return guardIncoming(passage)
       const list = lists.of(from.bare)
       if (list instanceof Promise) return list.then((read) => (isBlocked(read, to) ? 'drop' : guardIncoming(passage)))
       return isBlocked(list, to) ? 'drop' : guardIncoming(passage)
+    }
+
+    /** The same, where the rest happens at the home of the other one. */
+    const guardLeaving = ({ from, to }: Passage): undefined | 'drop' | Promise<undefined | 'drop'> => {
+      if (!router.isLocal(from) || from.localpart === '' || isExempt(from.bare, to)) return undefined
+      const list = lists.of(from.bare)
+      if (list instanceof Promise) return list.then((read) => (isBlocked(read, to) ? 'drop' : undefined))
+      return isBlocked(list, to) ? 'drop' : undefined
     }
 
     const guardStored = ({ stanza, session }: Passage): undefined | 'drop' => {
@@ -144,11 +153,13 @@ export const blocking = defineModule({
         guard('inbound', guardIncoming, { kind: 'message' }),
         guard('inbound', guardIncoming, { kind: 'iq' }),
         guard('inbound', guardPresence, { kind: 'presence' }),
+        guard('leaving', guardLeaving, { kind: 'presence' }),
         // Requests to be subscribed are delivered again at each login (RFC 6121 §3.1.3); they may have come before the block.
         guard('outbound', guardStored, { kind: 'presence' }),
         observe('session-started', ({ session }) => lists.connected(session.account)),
         observe('session-ended', ({ session }) => lists.disconnected(session.account)),
         observe('account-deleted', ({ account }) => lists.forget(account)),
+        observe('account-left', ({ account }) => lists.leave(account)),
       ],
     }
   },

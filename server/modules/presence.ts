@@ -1,7 +1,7 @@
 import { guard, observe, type Passage } from '#server/core/hooks.ts'
 import { defineModule, onPresence, type PresenceType } from '#server/core/module.ts'
 import type { Session } from '#server/core/session.ts'
-import { type Address, addressOf, type BareJid } from '#stanzas/jid.ts'
+import { type Address, addressOf, type BareJid, parseJid } from '#stanzas/jid.ts'
 import { NS_CLIENT } from '#stanzas/namespaces.ts'
 import { presence as makePresence, type Stanza } from '#stanzas/stanza.ts'
 import { StanzaError } from '#stanzas/stanza-error.ts'
@@ -38,7 +38,7 @@ export const presence = defineModule({
   needs: { roster, subscriptions },
   perSession: (): Directed => ({ told: undefined, refusing: undefined }),
 
-  start({ needs, sessions, router, delivery, stateOf, emit }) {
+  start({ needs, sessions, router, delivery, stateOf, emit, isHere, tellHome }) {
     /** RFC 6121 §4.2.2, §4.4.2, §4.5.2: one copy for each subscriber, and one for all of the account's available resources. */
     const broadcast = (session: Session, stanza: Stanza, { contacts }: Roster): void => {
       const { refusing } = stateOf(session)
@@ -51,12 +51,12 @@ export const presence = defineModule({
       for (const other of sessions.of(session.account)) if (other.isAvailable || other === session) other.send(own)
     }
 
-    /** The address of a contact; nothing when it is an account of this server that is not connected, since nobody would be told. */
+    /** The address of a contact; nothing when it is an account that is at home here and not connected, since nobody would be told. */
     const reachable = (jid: BareJid): Address | undefined => {
       const connected = sessions.of(jid)[0]
       if (connected !== undefined) return connected.address.bareAddress
       const address = addressOf(escapeAttribute(jid))
-      return address === undefined || router.isLocal(address) ? undefined : address
+      return address === undefined || (isHere(jid) && router.isLocal(address)) ? undefined : address
     }
 
     const begin = (session: Session, stanza: Stanza, all: Roster): void | Promise<void> => {
@@ -90,7 +90,7 @@ export const presence = defineModule({
           session.send(other.presence.restamp({ to: session.address.bareAddress }))
     }
 
-    /** §4.3.1: asks for the presence of contacts; those of this server answer at once. */
+    /** §4.3.1: asks for the presence of contacts; those that are at home here answer at once. */
     const probe = (session: Session, { contacts }: Roster): readonly Promise<void>[] => {
       const waiting: Promise<void>[] = []
       const from = session.address.bareAddress
@@ -98,14 +98,20 @@ export const presence = defineModule({
         const to = item !== undefined && hasTo(item.subscription) ? reachable(jid) : undefined
         if (to === undefined) continue
         if (!router.isLocal(to)) router.route(makePresence({ from, to, type: 'probe' }))
-        // §4.3.2: the answer goes to the one that has just come. Of contacts that are not available it hears nothing, which is what it assumes of them.
-        else if (sessions.of(jid).some((other) => other.isAvailable)) {
-          const answered = answerProbe(from, to, session.address)
+        else if (!isHere(jid)) tellHome(jid, 'presence.came', session.jid)
+        else {
+          const answered = answerComer(to, session.address)
           if (answered !== undefined) waiting.push(answered)
         }
       }
       return waiting
     }
+
+    /** §4.3.2: the answer goes to the one that has just come. Of contacts that are not available it hears nothing, which is what it assumes of them. */
+    const answerComer = (contact: Address, comer: Address): undefined | Promise<void> =>
+      sessions.of(contact.bare).some((session) => session.isAvailable)
+        ? answerProbe(comer.bareAddress, contact, comer)
+        : undefined
 
     /** `answerTo` gets what the prober may know; that it is not subscribed concerns its account. */
     const answerProbe = (from: Address, to: Address, answerTo: Address): undefined | Promise<void> => {
@@ -235,6 +241,15 @@ export const presence = defineModule({
           { kind: 'presence' },
         ),
         observe('session-ended', ({ session }) => end(session, makePresence({ from: session.address, type: 'unavailable' }))),
+      ],
+      calls: [
+        {
+          name: 'came',
+          async handle(account, comer): Promise<undefined> {
+            const [own, other] = [parseJid(account), parseJid(comer)]
+            if (own !== undefined && other !== undefined) await answerComer(own, other)
+          },
+        },
       ],
     }
   },

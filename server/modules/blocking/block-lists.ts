@@ -112,6 +112,13 @@ export class BlockLists {
     })
   }
 
+  /** Lets go of what is in memory of an account; whoever asks next reads it. */
+  leave(account: BareJid): void {
+    this.#reads.delete(account)
+    this.#connected.delete(account)
+    this.#away.delete(account)
+  }
+
   /** Forgets the list of an account that is gone. */
   forget(account: BareJid): Promise<void> {
     return this.#changes.run(account, async () => {
