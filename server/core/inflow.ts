@@ -9,17 +9,23 @@ export type Handled = undefined | 'stored'
 const MAX_WAITING = 64
 /** Past this many messages that wait for the disk, likewise. */
 const MAX_IN_FLIGHT = 512
+/** Requests that may be under way together. */
+const MAX_TOGETHER = 16
 
 /**
  * What one sender has sent, in order (RFC 6120 §10.1).
  *
  * Stanzas are handled strictly one after the other. Messages may wait for the disk, or for another node, together: the ledger commits them in order, so their effects keep
- * theirs; anything else waits until they are through.
+ * theirs; anything else waits until they are through, but for requests whose handler keeps their order itself (`letFollow`).
  */
 export abstract class Inflow {
   #queue: Stanza[] = []
   #isBusy = false
   #isPaused = false
+  #isBeginning = false
+  /** Which stanzas need not wait for the request that is beginning, and for those that are under way. */
+  #offered: ((stanza: Stanza) => boolean) | undefined
+  #follows: ((stanza: Stanza) => boolean) | undefined
   /** How many messages were on their way to the disk so far, and how many of these, from the first on, have arrived. */
   #tickets = 0
   #settled = 0
@@ -85,8 +91,19 @@ export abstract class Inflow {
     let count = this.#settled - before
     for (; this.#early.length > 0 && (this.#early[0] ?? 0) <= this.#settled; count++) this.#early.shift()
     this.#count(count)
-    if (this.#inFlight === 0 && !this.#isBusy) this.#next()
+    if (this.#inFlight === 0) {
+      this.#follows = undefined
+      if (!this.#isBusy) this.#next()
+    }
     this.#slow()
+  }
+
+  /**
+   * Called by a handler that carries out requests in the order they came, before it waits for anything: those for which `follows` is true need not wait
+   * until this one is answered. Everything else does.
+   */
+  letFollow(follows: (stanza: Stanza) => boolean): void {
+    if (this.#isBeginning) this.#offered = follows
   }
 
   /** Drops what waits, all of it or from the first stanza on that would have to be answered. */
@@ -107,19 +124,31 @@ export abstract class Inflow {
     this.#waiters.splice(behind === -1 ? this.#waiters.length : behind, 0, { at, run })
   }
 
+  #mustWait(stanza: Stanza): boolean {
+    if (this.#inFlight === 0) return false
+    if (this.#follows === undefined) return stanza.kind !== 'message'
+    return this.#inFlight >= MAX_TOGETHER || !this.#follows(stanza)
+  }
+
   #begin(stanza: Stanza): void {
-    if (stanza.kind !== 'message' && this.#inFlight > 0) {
+    if (this.#mustWait(stanza)) {
       this.#queue.unshift(stanza)
       return
     }
+    this.#isBeginning = true
     let outcome: Handled | Promise<Handled>
     try {
       outcome = this.handle(stanza)
     } catch (error) {
       this.failed(stanza, error)
     }
+    this.#isBeginning = false
+    const follows = this.#offered
+    this.#offered = undefined
     if (outcome === undefined) this.#complete()
-    else if (outcome !== 'stored') this.#await(stanza, outcome)
+    else if (outcome === 'stored') return
+    else if (follows === undefined) this.#await(stanza, outcome)
+    else this.#awaitTogether(stanza, outcome, follows)
   }
 
   #await(stanza: Stanza, outcome: Promise<Handled>): void {
@@ -135,10 +164,19 @@ export abstract class Inflow {
       .catch((error: unknown) => this.failed(stanza, error))
   }
 
+  #awaitTogether(stanza: Stanza, outcome: Promise<Handled>, follows: (stanza: Stanza) => boolean): void {
+    this.#follows = follows
+    const ticket = this.ticket()
+    outcome
+      .catch((error: unknown): undefined => this.failed(stanza, error) as undefined)
+      .then(() => this.settle(ticket))
+      .catch((error: unknown) => this.failed(stanza, error))
+  }
+
   #next(): void {
     while (!this.#isBusy) {
       const stanza = this.#queue[0]
-      if (stanza === undefined || (stanza.kind !== 'message' && this.#inFlight > 0)) return
+      if (stanza === undefined || this.#mustWait(stanza)) return
       this.#queue.shift()
       this.#begin(stanza)
     }

@@ -73,8 +73,13 @@ export const pep = defineModule({
     const profileOf = (account: Address): HostProfile => new AccountProfile(account.bareAddress, rules)
     const lastItems = new LastItems({ ...needs, profileOf })
 
-    const handle = (request: IqRequest): Promise<Element | undefined> =>
-      needs.pubsub.handle(profileOf(request.toAddress), request)
+    const handle = (request: IqRequest): Promise<Element | undefined> => {
+      const { stanza, session } = request
+      const node = session === undefined ? undefined : publishedTo(stanza, session)
+      // They take their turns at the node, and what waits there is written together.
+      if (node !== undefined) session?.letFollow((next) => publishedTo(next, session) === node)
+      return needs.pubsub.handle(profileOf(request.toAddress), request)
+    }
 
     needs.disco.addAccountNodes({
       info: (account, node, asker) => needs.pubsub.nodeInfo(profileOf(account), node, asker),
@@ -170,6 +175,18 @@ export const pep = defineModule({
     }
   },
 })
+
+/** The node of the own account to which a client publishes one item, in a request that can only be refused in its turn. */
+const publishedTo = (stanza: Stanza, { account }: Session): string | undefined => {
+  const { to, payloads } = stanza
+  if (stanza.kind !== 'iq' || stanza.type !== 'set' || stanza.id === undefined || stanza.hasMalformedAddress) return undefined
+  if (payloads.length !== 1 || (to !== undefined && to.jid !== account)) return undefined
+  const [publish, ...others] = stanza.get(NS_PUBSUB, 'pubsub')?.getChildren() ?? []
+  if (publish?.name !== 'publish' || publish.ns !== NS_PUBSUB || others.length > 0) return undefined
+  const [item, ...more] = publish.getChildren()
+  if (item?.name !== 'item' || more.length > 0 || item.getChildren().length > 1) return undefined
+  return publish.attrs.node === '' ? undefined : publish.attrs.node
+}
 
 const isAnswer = (stanza: Stanza): boolean => {
   const element = stanza.get(NS_DATA_FORMS, 'x')
