@@ -9,10 +9,12 @@ import { append, jid, message, place } from './subject.ts'
 
 /** One step of a history: it is done to both drivers, and both must say the same. */
 type Step = (driver: Driver, run: Run) => Promise<unknown>
-/** Ids only grow and owners are each run's own, so that all runs share a database. */
+/** Owners and ids are each run's own, so that all runs share a database. */
 interface Run {
   readonly number: number
   readonly firstId: number
+  /** Ids that were passed over, as those of another process are that come later. */
+  readonly free: number[]
 }
 
 const NAMES = ['a', 'b', 'c']
@@ -33,11 +35,12 @@ const appends = fc
     }),
     fc.nat(20),
     texts,
+    fc.constantFrom('next', 'next', 'over', 'late', 'earliest'),
   )
-  .map(([places, atMs, text]): Step => {
+  .map(([places, atMs, text, which]): Step => {
     const ids = new WeakMap<Run, number>()
     return async (driver, run) => {
-      const id = ids.get(run) ?? nextId()
+      const id = ids.get(run) ?? nextId(run, which)
       ids.set(run, id)
       const record = message(id, {
         atMs,
@@ -52,8 +55,10 @@ const appends = fc
   })
 const clears = fc.tuple(name, offset, fc.nat(99)).map(
   ([own, at, takenAtMs]): Step =>
-    async (driver, run) =>
-      driver.log.clearPending(owner(run, own), run.firstId + at, takenAtMs),
+    async (driver, run) => {
+      // Nobody takes what has not come yet.
+      if (!run.free.includes(run.firstId + at)) driver.log.clearPending(owner(run, own), run.firstId + at, takenAtMs)
+    },
 )
 const filters = fc.record({
   after: optional(offset),
@@ -163,8 +168,10 @@ const documentSteps = fc.tuple(name, name, fc.constantFrom('put', 'delete', 'get
     },
 )
 let [lastId, runs] = [0, 0]
-const nextId = (): number => {
-  lastId += 1
+const nextId = ({ free }: Run, which: string): number => {
+  const passedOver = which === 'late' ? free.pop() : which === 'earliest' ? free.shift() : undefined
+  if (passedOver !== undefined) return passedOver
+  for (lastId += 1; which === 'over' && lastId % 3 !== 0; lastId += 1) free.push(lastId)
   return lastId
 }
 
@@ -201,7 +208,7 @@ export const tellTheSameStory = async (
   )
   const property = fc.asyncProperty(history, async (steps) => {
     runs += 1
-    const run: Run = { number: runs, firstId: lastId + 1 }
+    const run: Run = { number: runs, firstId: lastId + 1, free: [] }
     for (const step of steps) {
       const expected = await step(memory, run)
       expect(await step(subject.driver, run)).toEqual(expected)

@@ -7,25 +7,27 @@ import { checkTextKey } from '../text-key.ts'
 import { beginningsOf, wordsOfStanza } from '../words.ts'
 import type { CommitQueue } from './commit-queue.ts'
 
-/** Each owner's entries by id; ids only grow, so a map's order is theirs. */
+/** Each owner's entries by id, in the order of the ids. */
 class LogShelf {
   readonly #owners = new Map<BareJid, Map<LogId, LogEntry>>()
+  readonly #used = new Set<LogId>()
   lastId: LogId = 0
 
   append({ id, atMs, stanza, isText, places }: LogRecord): void {
-    if (id <= this.lastId) throw new StorageError(`log id ${id} is not above ${this.lastId}`, { isTransient: false })
+    if (this.#used.has(id)) throw new StorageError(`log id ${id} has been used`, { isTransient: false })
     for (const { owner, peer } of places) {
       checkTextKey(owner)
       checkTextKey(peer)
     }
     if (new Set(places.map(({ owner }) => owner)).size < places.length)
       throw new StorageError('a record has two places of one owner', { isTransient: false })
-    this.lastId = id
+    this.#used.add(id)
     for (const { owner, peer, direction, isPending, isTransient } of places) {
-      const entries = this.#owners.get(owner) ?? new Map()
-      this.#owners.set(owner, entries)
+      const entries = this.#owners.get(owner) ?? new Map<LogId, LogEntry>()
       entries.set(id, { id, atMs, stanza, owner, peer, direction, isPending, isTransient, isText, takenAtMs: undefined })
+      this.#owners.set(owner, id > this.lastId ? entries : new Map([...entries].sort(([a], [b]) => a - b)))
     }
+    this.lastId = Math.max(this.lastId, id)
   }
 
   clearPending(owner: BareJid, id: LogId, takenAtMs: number): void {

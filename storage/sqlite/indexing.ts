@@ -65,22 +65,28 @@ export class Indexing {
       this.#meta.set('indexed-owner', pass.owners[owner - 1] ?? 0)
     }
     this.#db.exec('COMMIT')
+    if (owner > pass.nextOwner) pass.indexedOwner = pass.owners[owner - 1] ?? 0
     for (; pass.nextOwner < owner; pass.nextOwner += 1) pass.frozen.drop(pass.owners[pass.nextOwner] ?? 0)
     pass.nextMark = mark
-    if (isDone) this.#store.state.pass = undefined
+    if (!isDone) return
+    const { state } = this.#store
+    state.pass = undefined
+    state.indexedTo = state.indexingTo
   }
 
   #begin(): Pass {
     const { state } = this.#store
     const { active, marks } = state
     const indexedTo = this.#meta.get('indexed-to')
-    this.#meta.set('indexing-to', Math.max(active.lastId, indexedTo))
+    const indexingTo = Math.max(active.lastId, indexedTo)
+    this.#meta.set('indexing-to', indexingTo)
     this.#meta.set('indexed-owner', 0)
     this.#meta.set('cleared-to', this.#cleared.last())
     const pass = passOf(active, marks)
     state.active = new Tail()
     state.marks = new Marks()
     state.pass = pass
+    state.indexingTo = indexingTo
     return pass
   }
 

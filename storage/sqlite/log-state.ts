@@ -8,6 +8,12 @@ import { Tail } from './tail.ts'
 /** What of the log is in memory: the entries no index on disk holds yet, and the marks not worked in yet. */
 export interface LogState {
   lastId: number
+  /** Entries up to here are in the index. */
+  indexedTo: number
+  /** Those up to here too, of the owners that the pass under way is done with; the same as `indexedTo` when there is none. */
+  indexingTo: number
+  /** No index that is filled when it is asked for goes further than this. */
+  soughtTo: number
   active: Tail
   marks: Marks
   pass: Pass | undefined
@@ -17,17 +23,21 @@ export interface LogState {
 /** An indexing under way, done in slices: first marks, owner by owner, then the frozen tail's entries, owner by owner. */
 export interface Pass {
   readonly frozen: Tail
-  readonly owners: readonly number[]
+  /** In order. */
+  readonly owners: number[]
   nextOwner: number
+  /** The last owner that is done. */
+  indexedOwner: number
   readonly marks: Marks
   readonly sortedMarks: readonly Mark[]
   nextMark: number
 }
 
-export const passOf = (frozen: Tail, marks: Marks): Pass => ({
+export const passOf = (frozen: Tail, marks: Marks, indexedOwner = 0): Pass => ({
   frozen,
   owners: frozen.owners(),
   nextOwner: 0,
+  indexedOwner,
   marks,
   sortedMarks: marks.sorted(),
   nextMark: 0,
@@ -73,9 +83,12 @@ export const recover = (db: Database): LogState => {
   const isIndexing = indexingTo > indexedTo
   return {
     lastId,
+    indexedTo,
+    indexingTo: Math.max(indexedTo, indexingTo),
+    soughtTo: lastId,
     active,
     marks: isIndexing ? new Marks() : marks,
-    pass: isIndexing ? passOf(frozen, marks) : undefined,
+    pass: isIndexing ? passOf(frozen, marks, indexedOwner) : undefined,
     hasGarbage: discarded.length > 0,
   }
 }

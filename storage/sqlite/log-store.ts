@@ -4,11 +4,20 @@ import { lockLog } from './log-lock.ts'
 import { type LogState, recover } from './log-state.ts'
 import { ClearedRows, type Mark } from './marks.ts'
 import type { Names } from './names.ts'
+import type { Posting } from './postings.ts'
 import { FLAG_TRANSIENT, headerBytesOf, PLACE_BYTES, RECORD_HEADER_BYTES } from './record.ts'
 import type { Tail } from './tail.ts'
 
 /** Rows of one INSERT: each call of a statement has a price of its own. */
 const ROWS_PER_INSERT = 8
+
+/** An entry that came behind a higher id, and belongs into indexes on disk. */
+export interface LateEntry {
+  readonly owner: number
+  readonly entry: Posting
+  /** Whether neither tail has it. */
+  readonly isIndexed: boolean
+}
 
 /**
  * The log as the writer appends to it. Records go to disk in sequence and nowhere else; who they belong to is kept in memory (`LogState`)
@@ -20,6 +29,7 @@ export class LogStore {
   readonly #names: Names
   readonly #insertOne
   readonly #insertMany
+  readonly #exists
   readonly #cleared: ClearedRows
   #lock: { release(): void } | undefined
   #state: LogState | undefined
@@ -30,6 +40,9 @@ export class LogStore {
   /** Of those, the ones whose entries were in memory and went with their marks; their places in the records are to follow. */
   #left: { readonly mark: Mark; readonly peer: number }[] = []
   #unlinked = 0
+  #late: LateEntry[] = []
+  /** Ids of this batch that came behind a higher one. */
+  readonly #lateIds = new Set<number>()
   /** Marks of failed batches, to go with the next one; nobody else remembers them. */
   #retained: Mark[] = []
   #lastIdBefore = 0
@@ -40,6 +53,7 @@ export class LogStore {
     this.#names = names
     this.#insertOne = db.prepare('INSERT INTO log (id, record) VALUES (?, ?)')
     this.#insertMany = db.prepare(`INSERT INTO log (id, record) VALUES ${Array(ROWS_PER_INSERT).fill('(?, ?)').join(', ')}`)
+    this.#exists = db.prepare<[number], { id: number }>('SELECT id FROM log WHERE id = ?')
     this.#cleared = new ClearedRows(db)
   }
 
@@ -72,8 +86,11 @@ export class LogStore {
   /** Adds a packed record, turning its references into rows of `names`; tells why when it is refused. */
   append(id: number, record: Buffer, view: DataView, from: number): Failure | undefined {
     const state = this.state
-    if (!(id > state.lastId)) return { message: `log id ${id} is not above ${state.lastId}`, isTransient: false }
-    state.lastId = id
+    const isLate = !(id > state.lastId)
+    if (isLate) {
+      if (!this.#isFree(id)) return { message: `log id ${id} has been used`, isTransient: false }
+      this.#lateIds.add(id)
+    } else state.lastId = id
     const atMs = view.getFloat64(from, true)
     const end = from + headerBytesOf(view.getUint16(from + 8, true))
     for (let place = from + RECORD_HEADER_BYTES; place < end; place += PLACE_BYTES) {
@@ -81,14 +98,51 @@ export class LogStore {
       const peer = this.#names.rowOf(view.getUint32(place + 4, true))
       view.setUint32(place, owner, true)
       view.setUint32(place + 4, peer, true)
-      state.active.add(id, atMs, owner, peer, view.getUint8(place + 8))
+      const flags = view.getUint8(place + 8)
+      if (isLate) this.#addLate(owner, { id, atMs, peer, flags, takenAtMs: Number.NaN })
+      else state.active.add(id, atMs, owner, peer, flags)
     }
     this.#rows.push(id, record)
     if (this.#rows.length === ROWS_PER_INSERT * 2) {
       this.#insertMany.run(...this.#rows)
       this.#rows.length = 0
-    }
+    } else if (isLate && id <= state.indexingTo) this.writeRows()
     return undefined
+  }
+
+  /** Whether no record has, or just had, this id, which is not the highest. */
+  #isFree(id: number): boolean {
+    const { lastId, active, pass, indexingTo } = this.state
+    if (!(id > 0) || id === lastId || active.has(id) || pass?.frozen.has(id) === true) return false
+    return id > indexingTo || this.#exists.get(id) === undefined
+  }
+
+  /** Adds an entry where those around it are, so that a reader finds them in order, and a start after a crash finds it in the same place. */
+  #addLate(owner: number, entry: Posting): void {
+    const { active, pass, indexedTo, indexingTo, soughtTo } = this.state
+    const { id, atMs, peer, flags } = entry
+    const isFrozen = pass !== undefined && id <= indexingTo && id > indexedTo && owner > pass.indexedOwner
+    if (id > indexingTo) active.add(id, atMs, owner, peer, flags)
+    else if (isFrozen) {
+      pass.frozen.add(id, atMs, owner, peer, flags)
+      const next = pass.owners.findIndex((other, index) => index >= pass.nextOwner && other >= owner)
+      if (next < 0) pass.owners.push(owner)
+      else if (pass.owners[next] !== owner) pass.owners.splice(next, 0, owner)
+    }
+    const isIndexed = id <= indexingTo && !isFrozen
+    if (isIndexed || id <= soughtTo) this.#late.push({ owner, entry, isIndexed })
+  }
+
+  /** What the indexes on disk have to be told since this was asked last. */
+  takeLate(): readonly LateEntry[] {
+    const late = this.#late
+    if (late.length > 0) this.#late = []
+    return late
+  }
+
+  /** An index that is filled when it is asked for has been filled. */
+  sought(): void {
+    this.state.soughtTo = this.state.lastId
   }
 
   /** Takes a mark off the entry of a referenced owner. */
@@ -118,6 +172,8 @@ export class LogStore {
 
   /** The batch is durable. */
   succeed(): void {
+    this.#lateIds.clear()
+    this.#late = []
     this.#taken = []
     this.#left = []
     this.#unlinked = 0
@@ -126,7 +182,8 @@ export class LogStore {
   /** The batch was rolled back: what is in memory is no longer what is on disk. */
   fail(): void {
     // An entry of the same batch never came to be, and neither did its mark.
-    this.#retained.push(...[...this.#taken, ...this.#left.map(({ mark }) => mark)].filter(([, id]) => id <= this.#lastIdBefore))
+    const isOlder = ([, id]: Mark): boolean => id <= this.#lastIdBefore && !this.#lateIds.has(id)
+    this.#retained.push(...[...this.#taken, ...this.#left.map(({ mark }) => mark)].filter(isOlder))
     this.succeed()
     this.#rows.length = 0
     this.forget()

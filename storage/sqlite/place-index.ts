@@ -3,6 +3,7 @@ import {
   isInside,
   POSTING_BYTES,
   type Posting,
+  packed,
   positionOf,
   postingAt,
   rewritePosting,
@@ -21,10 +22,13 @@ interface Row {
   readonly entries: Buffer
 }
 
-interface Head {
-  readonly first: number
+interface Times {
   readonly highMs: number
   readonly skewMs: number
+}
+
+interface Head extends Times {
+  readonly first: number
 }
 
 /**
@@ -45,6 +49,9 @@ export class PlaceIndex {
   readonly #delete
   readonly #discard
   readonly #deleteOwner
+  readonly #raise
+  readonly #widen
+  readonly #renumber
 
   constructor(db: Database) {
     this.#last = db.prepare<[number], Head & { bytes: number }>(
@@ -70,27 +77,66 @@ export class PlaceIndex {
     this.#delete = db.prepare('DELETE FROM places WHERE owner = ? AND first = ?')
     this.#discard = db.prepare('INSERT INTO garbage (owner, entries) SELECT owner, entries FROM places WHERE owner = ?')
     this.#deleteOwner = db.prepare('DELETE FROM places WHERE owner = ?')
+    this.#raise = db.prepare('UPDATE places SET high_ms = :highMs WHERE owner = :owner AND first >= :first AND high_ms < :highMs')
+    this.#widen = db.prepare('UPDATE places SET skew_ms = max(skew_ms, ?) WHERE owner = ? AND first = ?')
+    this.#renumber = db.prepare('UPDATE places SET first = ? WHERE owner = ? AND first = ?')
   }
 
   /** Adds an owner's packed entries, all newer than what it has. */
   add(owner: number, packed: Buffer): void {
     const last = this.#last.get(owner)
-    let highMs = last?.highMs ?? Number.NEGATIVE_INFINITY
-    let skewMs = last?.skewMs ?? 0
+    let times: Times = { highMs: last?.highMs ?? Number.NEGATIVE_INFINITY, skewMs: last?.skewMs ?? 0 }
     let room = last === undefined ? 0 : ROW_BYTES - last.bytes
     for (let from = 0; from < packed.length; ) {
       const isExtending = from === 0 && room > 0
       const part = packed.subarray(from, from + (isExtending ? room : ROW_BYTES))
-      for (let at = 0; at < part.length; at += POSTING_BYTES) {
-        const atMs = timeAt(part, at)
-        if (atMs > highMs) highMs = atMs
-        else if (highMs - atMs > skewMs) skewMs = highMs - atMs
-      }
-      if (isExtending && last !== undefined) this.#extend.run(part, highMs, skewMs, owner, last.first)
-      else this.#insert.run(owner, part.readDoubleLE(0), highMs, skewMs, part)
+      times = timesOf(part, times)
+      if (isExtending && last !== undefined) this.#extend.run(part, times.highMs, times.skewMs, owner, last.first)
+      else this.#insert.run(owner, part.readDoubleLE(0), times.highMs, times.skewMs, part)
       from += part.length
       room = 0
     }
+  }
+
+  /** Adds an entry that is not newer than all that its owner has: where its id belongs. */
+  insert(owner: number, entry: Posting): void {
+    const { id } = entry
+    const last = this.#last.get(owner)
+    const row = this.#around.get(owner, id) ?? this.#reachingTo(owner, id)
+    if (row === undefined || last === undefined) return this.add(owner, packed(entry))
+    const { first, highMs } = row
+    let at = 0
+    while (at < row.entries.length && row.entries.readDoubleLE(at) < id) at += POSTING_BYTES
+    const entries = Buffer.concat([row.entries.subarray(0, at), packed(entry), row.entries.subarray(at)])
+    const before = { highMs: this.#highBefore(owner, first), skewMs: last.skewMs }
+    const times = timesOf(entries, before)
+    // What follows was never further behind `highMs` than the skew, and is now by as much more as that has grown.
+    this.#widen.run(Math.max(times.skewMs, last.skewMs + times.highMs - highMs), owner, last.first)
+    this.#raise.run({ highMs: times.highMs, owner, first })
+    if (entries.length <= ROW_BYTES) this.#replace.run(entries, owner, first)
+    else this.#split(owner, first, entries, before)
+  }
+
+  #highBefore(owner: number, first: number): number {
+    return this.#around.get(owner, first - 1)?.highMs ?? Number.NEGATIVE_INFINITY
+  }
+
+  /** The first row, which then begins with this id. */
+  #reachingTo(owner: number, id: number): (Row & Head) | undefined {
+    const first = this.#behind.get(owner, id)?.first
+    if (first === undefined) return undefined
+    this.#renumber.run(id, owner, first)
+    return this.#around.get(owner, id)
+  }
+
+  #split(owner: number, first: number, entries: Buffer, before: Times): void {
+    const row = this.#around.get(owner, first)
+    if (row === undefined) return
+    const half = (ENTRIES_PER_ROW >> 1) * POSTING_BYTES
+    const [head, rest] = [entries.subarray(0, half), entries.subarray(half)]
+    this.#delete.run(owner, first)
+    this.#insert.run(owner, first, timesOf(head, before).highMs, row.skewMs, head)
+    this.#insert.run(owner, rest.readDoubleLE(0), row.highMs, row.skewMs, rest)
   }
 
   /** The owner's entry of this id. */
@@ -188,6 +234,17 @@ export class PlaceIndex {
     this.#deleteOwner.run(owner)
     return true
   }
+}
+
+/** What the times of a row are when it follows these. */
+const timesOf = (entries: Buffer, before: Times): Times => {
+  let { highMs, skewMs } = before
+  for (let at = 0; at < entries.length; at += POSTING_BYTES) {
+    const atMs = timeAt(entries, at)
+    if (atMs > highMs) highMs = atMs
+    else if (highMs - atMs > skewMs) skewMs = highMs - atMs
+  }
+  return { highMs, skewMs }
 }
 
 const lastOf = ({ entries }: Row): number => entries.readDoubleLE(entries.length - POSTING_BYTES)

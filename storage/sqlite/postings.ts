@@ -95,6 +95,13 @@ export const packer = (
   }
 }
 
+/** One entry, packed. */
+export const packed = ({ id, atMs, peer, flags, takenAtMs }: Posting): Buffer => {
+  const one = packer(1)
+  one.put(0, id, atMs, peer, flags, takenAtMs)
+  return one.packed
+}
+
 /** When the packed entry that begins here came. */
 export const timeAt = (packed: Buffer, at: number): number => packed.readDoubleLE(at + AT)
 

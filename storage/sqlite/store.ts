@@ -42,6 +42,7 @@ export class Store {
   readonly #names: Names
   readonly #log: LogStore
   readonly #remover: LogRemover
+  readonly #changes: LogChanges
   readonly #indexing: Indexing
   readonly #calls: Calls
   /** Prepared, since reading their text each time costs a tenth of a small commit. */
@@ -64,6 +65,7 @@ export class Store {
     const reader = new LogReader(db, { ...own, names: this.#names })
     this.#remover = new LogRemover(db, { ...own, reader })
     this.#indexing = new Indexing(db, { ...own, remover: this.#remover })
+    this.#changes = new LogChanges(db, { ...own, reader })
     const meta = new Meta(db)
     this.#calls = {
       ...accountCalls(db),
@@ -75,7 +77,7 @@ export class Store {
         reader,
         conversations: new Conversations({ ...own, reader, names: this.#names }),
         remover: this.#remover,
-        changes: new LogChanges({ ...own, reader }),
+        changes: this.#changes,
       }),
       check: () => meta.set('checked', meta.get('checked') + 1),
       flush: () => undefined,
@@ -166,6 +168,7 @@ export class Store {
         at = record + word
       }
       this.#log.writeRows()
+      for (const late of this.#log.takeLate()) this.#changes.addLate(late)
       for (const [owner, entry] of this.#log.takeLeft()) this.#remover.unlink(owner, entry)
     }
     for (const call of batch.calls) {

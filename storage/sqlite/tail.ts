@@ -2,8 +2,8 @@ import { POSTING_BYTES, type Posting, packer } from './postings.ts'
 import { FLAG_PENDING, FLAG_REMOVED } from './record.ts'
 
 /**
- * Entries that no index on disk holds yet, in columns, in the order of their ids. Each owner's entries are chained from the newest back,
- * so that adding one costs a few stores and reading an owner's costs what that owner has.
+ * Entries that no index on disk holds yet, in columns, as they came. Each owner's entries are chained from the newest id back,
+ * so that adding one costs a few stores and reading an owner's costs what that owner has. Several processes count at a time, so some come behind a higher id.
  */
 export class Tail {
   #capacity = 4096
@@ -15,6 +15,10 @@ export class Tail {
   #owners = new Uint32Array(this.#capacity)
   #previous = new Int32Array(this.#capacity)
   readonly #newest = new Map<number, number>()
+  /** The highest id up to each place, for looking up by halving. */
+  #highs = new Float64Array(this.#capacity)
+  /** Where the records begin that came behind a higher id. */
+  readonly #late = new Map<number, number>()
   #length = 0
 
   get length(): number {
@@ -22,10 +26,10 @@ export class Tail {
   }
 
   get lastId(): number {
-    return this.#length === 0 ? 0 : (this.ids[this.#length - 1] ?? 0)
+    return this.#length === 0 ? 0 : (this.#highs[this.#length - 1] ?? 0)
   }
 
-  /** Adds an entry; its id is not below the last one's. */
+  /** Adds an entry; those of one record follow each other. */
   add(id: number, atMs: number, owner: number, peer: number, flags: number): void {
     if (this.#length === this.#capacity) this.#grow()
     const at = this.#length
@@ -35,23 +39,49 @@ export class Tail {
     this.flags[at] = flags
     this.taken[at] = Number.NaN
     this.#owners[at] = owner
-    this.#previous[at] = this.#newest.get(owner) ?? -1
-    this.#newest.set(owner, at)
     this.#length = at + 1
+    const high = at === 0 ? 0 : (this.#highs[at - 1] ?? 0)
+    this.#highs[at] = Math.max(id, high)
+    if (id < high && !this.#late.has(id)) this.#late.set(id, at)
+    this.#chain(at, id, owner)
+  }
+
+  #chain(at: number, id: number, owner: number): void {
+    let newer = -1
+    let older = this.#newest.get(owner) ?? -1
+    while (older >= 0 && (this.ids[older] ?? 0) > id) {
+      newer = older
+      older = this.#previous[older] ?? -1
+    }
+    this.#previous[at] = older
+    if (newer < 0) this.#newest.set(owner, at)
+    else this.#previous[newer] = at
+  }
+
+  /** Whether a record of this id ever came. */
+  has(id: number): boolean {
+    return this.ids[this.#beginningOf(id)] === id
   }
 
   /** Where the owner's entry of this id is, -1 when there is none. */
   find(owner: number, id: number): number {
-    let [low, high] = [0, this.#length]
-    while (low < high) {
-      const middle = (low + high) >>> 1
-      if ((this.ids[middle] ?? 0) < id) low = middle + 1
-      else high = middle
-    }
-    for (let at = low; at < this.#length && this.ids[at] === id; at += 1) {
+    for (let at = this.#beginningOf(id); at < this.#length && this.ids[at] === id; at += 1) {
       if (this.#owners[at] === owner) return this.#newest.has(owner) && !this.#isRemoved(at) ? at : -1
     }
     return -1
+  }
+
+  /** Where the record of this id begins, if it came. */
+  #beginningOf(id: number): number {
+    const late = this.#late.size === 0 ? undefined : this.#late.get(id)
+    if (late !== undefined) return late
+    let [low, high] = [0, this.#length]
+    while (low < high) {
+      const middle = (low + high) >>> 1
+      if ((this.#highs[middle] ?? 0) < id) low = middle + 1
+      else high = middle
+    }
+    return low
   }
 
   /** Where an owner's entries behind this id are, oldest first. */
@@ -132,6 +162,7 @@ export class Tail {
     this.flags = wider(new Uint8Array(capacity), this.flags)
     this.taken = wider(new Float64Array(capacity), this.taken)
     this.#owners = wider(new Uint32Array(capacity), this.#owners)
+    this.#highs = wider(new Float64Array(capacity), this.#highs)
     this.#previous = wider(new Int32Array(capacity), this.#previous)
     this.#capacity = capacity
   }
