@@ -4,7 +4,7 @@ import { defineModule, type IqRequest, onGet, onSet } from '#server/core/module.
 import type { Session } from '#server/core/session.ts'
 import { formTypeOf, readForm } from '#stanzas/data-form.ts'
 import type { Element } from '#stanzas/element.ts'
-import { type Address, addressOf } from '#stanzas/jid.ts'
+import { type Address, addressOf, parseJid } from '#stanzas/jid.ts'
 import { NS_DATA_FORMS, NS_PUBSUB, NS_PUBSUB_OWNER } from '#stanzas/namespaces.ts'
 import type { Stanza } from '#stanzas/stanza.ts'
 import { escapeAttribute } from '#stanzas/wire.ts'
@@ -12,8 +12,9 @@ import { blocking } from './blocking.ts'
 import { clientCaps, type FeatureSet } from './client-caps.ts'
 import { disco } from './disco.ts'
 import { Audience } from './pep/audience.ts'
-import { Guests } from './pep/guests.ts'
+import { Guests, Visits } from './pep/guests.ts'
 import { LastItems, wantedNodes } from './pep/last-items.ts'
+import { Offers } from './pep/offers.ts'
 import { AccountProfile, rulesWith } from './pep/profile.ts'
 import { ENGINE_FEATURES, featuresOf, type HostProfile, type NodeConfig, pubsub } from './pubsub.ts'
 import { roster } from './roster.ts'
@@ -61,17 +62,34 @@ export const pep = defineModule({
   needs: { roster, disco, blocking, clientCaps, pubsub },
   perSession: (): Served => ({ isThere: false, features: undefined, isBusy: false }),
 
-  start({ config, needs, sessions, router, stateOf, log }) {
+  start({ config, needs, sessions, router, stateOf, log, isHere, callHome, tellHome }) {
+    const isElsewhere = (address: Address): boolean =>
+      !isHere(address.bare) && router.isLocal(address) && address.localpart !== ''
     const guests = new Guests()
-    const audience = new Audience({ sessions, guests, ...needs })
+    const visits = new Visits()
+    const audience = new Audience({ sessions, guests, isHere, isElsewhere, ...needs })
+    const offers = new Offers({
+      sessions,
+      router,
+      ...needs,
+      tell: (account, offer) => tellHome(account, 'pep.offered', offer),
+    })
     const limits = { nodes: config.maxNodes, itemsPerNode: config.maxItems, payloadBytes: config.maxPayload }
     const rules = rulesWith({
       limits,
       implicitSubscribers: (node) => audience.of(node),
+      offer: (node, event, made) => offers.send(node, event, made),
       hasBlocked: (account, address) => needs.blocking.isBlocked(account, address),
     })
     const profileOf = (account: Address): HostProfile => new AccountProfile(account.bareAddress, rules)
-    const lastItems = new LastItems({ ...needs, profileOf })
+    const notServed = (error: unknown): void => log.warn('subscribers-not-served', { error })
+    const lastItems = new LastItems({
+      ...needs,
+      profileOf,
+      isElsewhere,
+      ask: (account, comer) => callHome(account, 'pep.came', comer),
+      onFailure: notServed,
+    })
 
     const handle = (request: IqRequest): Promise<Element | undefined> => {
       const { stanza, session } = request
@@ -104,14 +122,17 @@ export const pep = defineModule({
       unlessItFails(sent)
     }
     const unlessItFails = (done: Promise<void>): void => {
-      done.catch((error: unknown) => log.warn('subscribers-not-served', { error }))
+      done.catch(notServed)
     }
 
     const leave = (session: Session): void => {
       const served = stateOf(session)
       served.isThere = false
       served.features = undefined
-      guests.leave(session)
+      endVisits(session)
+    }
+    const endVisits = (session: Session): void => {
+      for (const host of visits.endAll(session)) tellHome(host, 'pep.visit-ended', session.jid)
     }
 
     /** XEP-0163 §4.3.4: the newest of one account, for those who may know from now on. */
@@ -122,8 +143,12 @@ export const pep = defineModule({
 
     const directed = ({ stanza, session, to }: Passage): void => {
       if (session === undefined || stanza.to === undefined || !router.isLocal(to) || to.bare === session.account) return
-      if (stanza.type === 'unavailable') guests.remove(to.bare, session)
-      else if (stanza.type === undefined && guests.add(to.bare, session)) introduce(to, session)
+      if (stanza.type === 'unavailable') {
+        if (visits.end(session, to.bare)) tellHome(to.bare, 'pep.visit-ended', session.jid)
+      } else if (stanza.type === undefined && visits.begin(session, to.bare)) {
+        tellHome(to.bare, 'pep.visited', session.jid)
+        introduce(to, session)
+      }
     }
 
     const granted = ({ stanza, from, to }: Passage): void | Promise<void> => {
@@ -167,10 +192,23 @@ export const pep = defineModule({
           serve(session)
         }),
         observe('session-unavailable', ({ session }) => leave(session)),
-        observe('session-ended', ({ session }) => guests.leave(session)),
+        observe('session-ended', ({ session }) => endVisits(session)),
+        observe('account-left', ({ account }) => guests.forget(account)),
         observe('sent', directed, { kind: 'presence' }),
         observe('inbound', granted, { kind: 'presence' }),
         guard('inbound', answer, { kind: 'message', namespace: NS_DATA_FORMS }),
+      ],
+      calls: [
+        {
+          name: 'visited',
+          handle(account, guest): undefined {
+            const address = parseJid(guest)
+            if (address !== undefined) guests.add(account, address)
+          },
+        },
+        { name: 'visit-ended', handle: (account, guest) => void guests.remove(account, guest) },
+        { name: 'came', handle: (account, comer) => lastItems.asked(account, comer).then(() => undefined) },
+        { name: 'offered', handle: (account, offer) => void offers.take(account, offer) },
       ],
     }
   },

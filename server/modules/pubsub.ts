@@ -3,8 +3,10 @@ import { observe } from '#server/core/hooks.ts'
 import { defineModule, type IqRequest, onGet, onSet } from '#server/core/module.ts'
 import { discoInfoElement } from '#stanzas/disco-info.ts'
 import { type Element, el } from '#stanzas/element.ts'
-import { makeJid } from '#stanzas/jid.ts'
+import { makeJid, parseJid } from '#stanzas/jid.ts'
 import { NS_DISCO_INFO, NS_DISCO_ITEMS, NS_PUBSUB, NS_PUBSUB_OWNER } from '#stanzas/namespaces.ts'
+import { parseStanza } from '#stanzas/stanza.ts'
+import { toText, toWire } from '#stanzas/wire.ts'
 import { documents } from '#storage/shapes.ts'
 import { disco } from './disco.ts'
 import { Access } from './pubsub/access.ts'
@@ -22,6 +24,7 @@ export type {
   HostProfile,
   Item,
   NodeFacts,
+  Offer,
   Publication,
   PublishGuard,
   PublishOptions,
@@ -86,21 +89,24 @@ export const pubsub = defineModule({
   stores: { nodes: documents<Stored>() },
   needs: { roster, disco },
 
-  start({ config, stores, needs, domain, host, router, sessions, clock, log }) {
+  start({ config, stores, needs, domain, host, router, sessions, clock, log, isHere, callHome, tellHome }) {
     const address = makeJid('', `${config.subdomain}.${domain.domainpart}`)
     if (address === undefined) throw new Error(`${config.subdomain}.${domain.domainpart} is no domain`)
     const nodes = new NodeStore(stores.nodes, clock, MEMORY)
     const access = new Access(needs.roster, (jid) => router.isLocal(jid))
+    const notifier = new Notifier({
+      nodes,
+      access,
+      router,
+      sessions,
+      isElsewhere: (to) => !isHere(to.bare) && router.isLocal(to) && to.localpart !== '',
+      sendIfAvailable: (event, to) => tellHome(to.bare, 'pubsub.available', toText(event.restamp({ to }).wire)),
+      onFailure: ({ owner, name }, error) => log.warn('subscribers-not-told', { owner, node: name, error }),
+    })
     const parts = {
       nodes,
       access,
-      notifier: new Notifier({
-        nodes,
-        access,
-        router,
-        sessions,
-        onFailure: ({ owner, name }, error) => log.warn('subscribers-not-told', { owner, node: name, error }),
-      }),
+      notifier,
       listeners: new Listeners(({ kind, node: { owner, name } }, error) =>
         log.error('node-listener-failed', { event: kind, owner, node: name, error }),
       ),
@@ -160,12 +166,41 @@ export const pubsub = defineModule({
         },
       ],
       hooks: [
-        observe('session-available', ({ session }) => subscribing.cameOnline(profile, session.address)),
+        observe('session-available', async ({ session }) => void (await callHome(address.bare, 'pubsub.came', session.jid))),
         observe('account-deleted', async ({ account }) => {
           await nodes.deleteOwner(account)
-          await subscribing.forget(profile, account)
-          await owning.forget(profile, account)
+          await callHome(address.bare, 'pubsub.gone', account)
         }),
+        observe('account-left', ({ account }) => {
+          nodes.leave(account)
+          if (account === address.bare) subscribing.leave()
+        }),
+      ],
+      // The service has a home like an account: its nodes are in the memory of one process.
+      calls: [
+        {
+          name: 'came',
+          async handle(_, comer): Promise<undefined> {
+            const to = parseJid(comer)
+            if (to !== undefined) await subscribing.cameOnline(profile, to)
+          },
+        },
+        {
+          name: 'gone',
+          async handle(_, gone): Promise<undefined> {
+            const account = parseJid(gone)?.bare
+            if (account === undefined) return
+            await subscribing.forget(profile, account)
+            await owning.forget(profile, account)
+          },
+        },
+        {
+          name: 'available',
+          handle(_, event): undefined {
+            const stanza = parseStanza(toWire(event))
+            if (stanza.to !== undefined && notifier.isAvailable(stanza.to)) router.route(stanza)
+          },
+        },
       ],
     }
   },

@@ -46,7 +46,15 @@ export const engineOn = (
   const parts = {
     nodes,
     access,
-    notifier: new Notifier({ nodes, access, router, sessions: new Sessions(), onFailure: fail }),
+    notifier: new Notifier({
+      nodes,
+      access,
+      router,
+      sessions: new Sessions(),
+      isElsewhere: () => false,
+      sendIfAvailable: () => undefined,
+      onFailure: fail,
+    }),
     listeners: new Listeners(fail),
     limits: { subscriptionsPerNode: 100, subscriptionsPerSubscriber: 100, affiliationsPerNode: 10 },
     onFailure: (error: unknown) => fail(undefined, error),

@@ -1,5 +1,5 @@
 import type { Session } from '#server/core/session.ts'
-import { type Address, addressOf, type BareJid } from '#stanzas/jid.ts'
+import { type Address, addressOf, type BareJid, type Jid, parseJid } from '#stanzas/jid.ts'
 import { escapeAttribute } from '#stanzas/wire.ts'
 import type { BlockingApi } from '../blocking.ts'
 import type { FeatureSet } from '../client-caps.ts'
@@ -27,6 +27,17 @@ export interface LastItemsParts {
   readonly roster: RosterApi
   readonly blocking: BlockingApi
   readonly profileOf: (owner: Address) => HostProfile
+  /** Whether this is an account whose home is another process. */
+  readonly isElsewhere: (owner: Address) => boolean
+  /** Asks the home of an account to do the same there. */
+  readonly ask: (account: BareJid, payload: string) => Promise<unknown>
+  readonly onFailure: (error: unknown) => void
+}
+
+/** Who has come, and wants what, as it goes from home to home. */
+interface Comer {
+  readonly to: Jid
+  readonly nodes: readonly string[]
 }
 
 /** Brings a session that has just come what happened while it was away (XEP-0163 §4.3.4), one account after the other, so that a long roster does not hold others up. */
@@ -43,25 +54,36 @@ export class LastItems {
     const { contacts } = await this.#parts.roster.of(session.account)
     for (const [jid, { item }] of contacts) {
       if (!session.isAvailable || session.hasEnded) return
-      if (item !== undefined && item.subscription !== 'none') await this.#ofContact(jid, session, wanted)
+      const owner = item === undefined || item.subscription === 'none' ? undefined : addressOf(escapeAttribute(jid))
+      if (owner !== undefined) await this.of(owner, session, wanted)
     }
-  }
-
-  #ofContact(jid: BareJid, session: Session, wanted: ReadonlySet<string>): void | Promise<void> {
-    const owner = addressOf(escapeAttribute(jid))
-    return owner === undefined ? undefined : this.of(owner, session, wanted)
   }
 
   /** Of one account. */
   async of(owner: Address, session: Session, wanted: ReadonlySet<string>): Promise<void> {
+    const { isElsewhere, ask, onFailure } = this.#parts
+    if (!isElsewhere(owner)) return this.#send(owner, session.address, wanted, () => session.isAvailable && !session.hasEnded)
+    const comer: Comer = { to: session.jid, nodes: [...wanted] }
+    // One home that cannot be reached must not keep back what the others have.
+    await ask(owner.bare, JSON.stringify(comer)).catch(onFailure)
+  }
+
+  /** At the home of the account. */
+  async asked(account: BareJid, payload: string): Promise<void> {
+    const { to, nodes } = JSON.parse(payload) as Comer
+    const [owner, comer] = [parseJid(account), parseJid(to)]
+    if (owner !== undefined && comer !== undefined) await this.#send(owner, comer, new Set(nodes), () => true)
+  }
+
+  async #send(owner: Address, to: Address, wanted: ReadonlySet<string>, isThere: () => boolean): Promise<void> {
     const { pubsub, blocking, profileOf } = this.#parts
     const nodes = await pubsub.nodes(owner.bare)
     const wantedOnes = nodes.filter((node) => isSentToComers(node) && wanted.has(node.name))
-    if (wantedOnes.length === 0 || (await blocking.isBlocked(owner.bare, session.address))) return
+    if (wantedOnes.length === 0 || (await blocking.isBlocked(owner.bare, to))) return
     const profile = profileOf(owner)
     for (const node of wantedOnes) {
-      if (!session.isAvailable || session.hasEnded) return
-      await pubsub.sendLast(profile, node, session.address)
+      if (!isThere()) return
+      await pubsub.sendLast(profile, node, to)
     }
   }
 }

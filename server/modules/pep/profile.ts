@@ -1,5 +1,14 @@
 import type { Address, BareJid } from '#stanzas/jid.ts'
-import { type Affiliation, type HostLimits, type HostProfile, type NodeConfig, type NodeFacts, USUAL_CONFIG } from '../pubsub.ts'
+import type { Stanza } from '#stanzas/stanza.ts'
+import {
+  type Affiliation,
+  type HostLimits,
+  type HostProfile,
+  type NodeConfig,
+  type NodeFacts,
+  type Offer,
+  USUAL_CONFIG,
+} from '../pubsub.ts'
 
 /** XEP-0163 §5. */
 const defaultsWith = (limits: HostLimits): NodeConfig => ({
@@ -17,6 +26,7 @@ export interface AccountRules {
   /** Of nodes whose name says what they are for. */
   readonly defaultsOf: Map<string, NodeConfig>
   readonly implicitSubscribers: HostProfile['implicitSubscribers']
+  readonly offer: (node: NodeFacts, event: Stanza, offers: readonly Offer[]) => void
   readonly hasBlocked: (account: BareJid, address: Address) => boolean | Promise<boolean>
 }
 
@@ -58,6 +68,10 @@ export class AccountProfile implements HostProfile {
 
   implicitSubscribers(node: NodeFacts): readonly Address[] | Promise<readonly Address[]> {
     return this.#rules.implicitSubscribers(node)
+  }
+
+  offer(node: NodeFacts, event: Stanza, offers: readonly Offer[]): void {
+    this.#rules.offer(node, event, offers)
   }
 
   /** XEP-0163 §4.3.3 */

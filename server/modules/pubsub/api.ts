@@ -60,11 +60,26 @@ export interface HostProfile {
   /**
    * Those interested in a node who never subscribed (XEP-0163 §4.3), asked for each event of a leaf node, also one that is just being deleted. Full or bare JIDs.
    * The engine leaves out who may not read the node, sends nobody the same event twice, and to an account that subscribed by its bare JID only at those
-   * resources that are named here, when there are any (§4.3.2).
+   * resources that are named here, when there are any (§4.3.2). Of an account that is at home in another process they are not all interested: it is made an offer.
    */
   implicitSubscribers(node: NodeFacts): readonly Address[] | Promise<readonly Address[]>
+  /** Sends an event to accounts among them that are at home in another process, where it is known who is interested. */
+  offer?(node: NodeFacts, event: Stanza, offers: readonly Offer[]): void
   /** Whether nothing is to be sent to this subscriber, whatever it may read (XEP-0163 §4.3.3); nobody is left out without it. */
   withholdsFrom?(subscriber: Address): boolean | Promise<boolean>
+}
+
+/** An event for the resources of an account that want it. */
+export interface Offer {
+  readonly account: Address
+  /** No others than these. */
+  readonly only: readonly Jid[] | undefined
+  /** These have it anyway. */
+  readonly not: readonly Jid[]
+  /** For the bare JID, which is subscribed, when none of them wants it. */
+  readonly otherwise: Stanza | undefined
+  /** Whether that goes there only while the account is available. */
+  readonly ifAvailable: boolean
 }
 
 /** What happened at a node, told after it is durable and in the order in which it happened to the node. */

@@ -132,6 +132,13 @@ export class NodeStore {
     return found
   }
 
+  /** Lets go of what is in memory of an owner; whoever asks next reads it. */
+  leave(owner: BareJid): void {
+    const host = this.#hosts.get(owner)
+    if (host !== undefined) this.#forget(host)
+    this.#loading.delete(owner)
+  }
+
   /** Removes everything of an owner. */
   async deleteOwner(owner: BareJid): Promise<void> {
     const host = await this.host(owner)
@@ -149,7 +156,19 @@ export class NodeStore {
 
   #loadAfter(owner: BareJid, earlier: Promise<void> | undefined): Promise<Host> {
     const read = earlier === undefined ? this.#read(owner) : earlier.then(() => this.#read(owner))
-    const loading = read.finally(() => this.#loading.delete(owner))
+    const isCurrent = (): boolean => this.#loading.get(owner) === loading
+    const loading: Promise<Host> = read.then(
+      (host) => {
+        // It has left meanwhile: what was read is for those who asked before, and is not remembered.
+        if (!isCurrent()) return host
+        this.#loading.delete(owner)
+        return this.#remember(host)
+      },
+      (error: unknown) => {
+        if (isCurrent()) this.#loading.delete(owner)
+        throw error
+      },
+    )
     this.#loading.set(owner, loading)
     return loading
   }
@@ -160,7 +179,11 @@ export class NodeStore {
       const [name] = parts
       if (name !== undefined && value.kind === 'node') host.keep(factsOf(owner, name, value))
     }
-    this.#hosts.set(owner, host)
+    return host
+  }
+
+  #remember(host: Host): Host {
+    this.#hosts.set(host.owner, host)
     this.#warmHosts.touch(host, host.nodes.size + 1)
     for (const cold of this.#warmHosts.excess(this.#limits.nodes, (each) => each.uses === 0 && each !== host)) this.#forget(cold)
     return host

@@ -3,11 +3,11 @@ import type { Router } from '#server/core/router.ts'
 import type { Sessions } from '#server/core/sessions.ts'
 import { delayElement } from '#stanzas/delay.ts'
 import { type Element, el } from '#stanzas/element.ts'
-import type { Address, Jid } from '#stanzas/jid.ts'
+import type { Address, BareJid, Jid } from '#stanzas/jid.ts'
 import { NS_PUBSUB_EVENT } from '#stanzas/namespaces.ts'
 import { message, type Stanza } from '#stanzas/stanza.ts'
 import { type Access, ownersOf } from './access.ts'
-import type { HostProfile, Item, NodeFacts } from './api.ts'
+import type { HostProfile, Item, NodeFacts, Offer } from './api.ts'
 import { type Contents, isOver, type Subscription } from './contents.ts'
 import type { Node } from './host.ts'
 import type { NodeStore } from './node-store.ts'
@@ -29,6 +29,14 @@ interface Recipient {
   readonly to: Address
   /** The collection by which it is subscribed. */
   readonly through: string | undefined
+  /** It is at home in another process, and did not subscribe, or only by its bare JID. */
+  readonly offered?: Offered
+}
+
+interface Offered {
+  /** `undefined`: any of its resources. */
+  readonly only: Set<Jid> | undefined
+  readonly otherwise: Recipient | undefined
 }
 
 const event = (...children: readonly Element[]): Element => el(NS_PUBSUB_EVENT, 'event', {}, ...children)
@@ -48,6 +56,8 @@ export class Notifier {
   readonly #access: Access
   readonly #router: Router
   readonly #sessions: Sessions
+  readonly #isElsewhere: (to: Address) => boolean
+  readonly #sendIfAvailable: (event: Stanza, to: Address) => void
   readonly #onFailure: (node: NodeFacts, error: unknown) => void
 
   constructor(parts: {
@@ -55,12 +65,18 @@ export class Notifier {
     readonly access: Access
     readonly router: Router
     readonly sessions: Sessions
+    /** Whether this is the address of an account, or at one, whose home is another process. */
+    readonly isElsewhere: (to: Address) => boolean
+    /** Has its home send an event to an address that is available. */
+    readonly sendIfAvailable: (event: Stanza, to: Address) => void
     readonly onFailure: (node: NodeFacts, error: unknown) => void
   }) {
     this.#nodes = parts.nodes
     this.#access = parts.access
     this.#router = parts.router
     this.#sessions = parts.sessions
+    this.#isElsewhere = parts.isElsewhere
+    this.#sendIfAvailable = parts.sendIfAvailable
     this.#onFailure = parts.onFailure
   }
 
@@ -168,10 +184,14 @@ export class Notifier {
   async #addImplicit(recipients: Map<Jid, Recipient>, profile: HostProfile, { facts }: Node): Promise<void> {
     const interested = profile.implicitSubscribers(facts)
     for (const to of interested instanceof Promise ? await interested : interested) {
-      if (recipients.has(to.jid)) continue
+      if (to.resourcepart !== '' && recipients.has(to.jid)) continue
       const verdict = this.#access.mayRead(profile, facts, to, () => false)
       const refusal = verdict instanceof Promise ? await verdict : verdict
       if (refusal !== undefined) continue
+      if (this.#isElsewhere(to)) {
+        offer(recipients, to)
+        continue
+      }
       // XEP-0163 §4.3.2: what goes to the bare JID would reach resources that do not want it.
       recipients.delete(to.bare)
       recipients.set(to.jid, { to, through: undefined })
@@ -193,33 +213,56 @@ export class Notifier {
     try {
       const recipients = new Map<Jid, Recipient>()
       await collect(recipients)
-      if (recipients.size > 0) this.#copy(this.#message(profile, node, event(...what)), node, recipients.values())
+      if (recipients.size > 0) this.#copy(this.#message(profile, node, event(...what)), profile, node, recipients)
     } catch (error) {
       this.#onFailure(node, error)
     }
   }
 
-  #copy(plain: Stanza, node: NodeFacts, recipients: Iterable<Recipient>): void {
+  #copy(plain: Stanza, profile: HostProfile, node: NodeFacts, recipients: ReadonlyMap<Jid, Recipient>): void {
     const throughCollections = new Map<string, Stanza>()
-    for (const { to, through } of recipients) {
-      if (node.config.presenceBasedDelivery && !this.#isAvailable(to)) continue
-      let copy = plain
-      if (through !== undefined) {
-        copy = throughCollections.get(through) ?? plain.restamp({ append: collectionHeader(through) })
-        throughCollections.set(through, copy)
-      }
-      this.#route(copy, to)
+    const copyFor = (through: string | undefined): Stanza => {
+      if (through === undefined) return plain
+      const copy = throughCollections.get(through) ?? plain.restamp({ append: collectionHeader(through) })
+      throughCollections.set(through, copy)
+      return copy
     }
+    const ifAvailable = node.config.presenceBasedDelivery
+    const offers: Offer[] = []
+    for (const { to, through, offered } of recipients.values()) {
+      if (offered !== undefined) {
+        const otherwise = offered.otherwise && copyFor(offered.otherwise.through)
+        const only = offered.only && [...offered.only]
+        offers.push({ account: to, only, not: resourcesOf(to.bare, recipients), otherwise, ifAvailable })
+      } else if (!ifAvailable || this.isAvailable(to)) this.#route(copyFor(through), to)
+      else if (this.#isElsewhere(to)) this.#sendIfAvailable(copyFor(through), to)
+    }
+    if (offers.length > 0) profile.offer?.(node, plain, offers)
   }
 
   #route(stanza: Stanza, to: Address): void {
     this.#router.route(stanza.restamp({ to }))
   }
 
-  #isAvailable(to: Address): boolean {
+  /** Whether the address is available, of those that are at home here. */
+  isAvailable(to: Address): boolean {
     if (to.resourcepart === '') return this.#sessions.of(to.bare).some((session) => session.isAvailable)
     return this.#sessions.get(to)?.isAvailable === true
   }
+}
+
+/** Makes an account, or one of its resources, an offer in the place of what would go to its bare JID (XEP-0163 §4.3.2). */
+const offer = (recipients: Map<Jid, Recipient>, to: Address): void => {
+  const before = recipients.get(to.bare)
+  const offered = before?.offered ?? { only: to.resourcepart === '' ? undefined : new Set(), otherwise: before }
+  if (to.resourcepart !== '') offered.only?.add(to.jid)
+  recipients.set(to.bare, { to: to.bareAddress, through: undefined, offered })
+}
+
+const resourcesOf = (account: BareJid, recipients: ReadonlyMap<Jid, Recipient>): readonly Jid[] => {
+  const resources: Jid[] = []
+  for (const { to } of recipients.values()) if (to.bare === account && to.resourcepart !== '') resources.push(to.jid)
+  return resources
 }
 
 /** XEP-0248 §6.1: a subscriber of a collection that is so far above what happened. */

@@ -48,7 +48,7 @@ export class Subscribing {
   readonly #router: Router
   readonly #lastOf: (node: Node, contents: Contents) => Item | undefined | Promise<Item | undefined>
   /** Accounts without any subscription at the service are remembered, so that their logins ask nothing. */
-  readonly #without: BoundedCache<BareJid, true>
+  #without: BoundedCache<BareJid, true>
   /** Counts subscriptions that began, so that what was read before one of them is not remembered after it. */
   #changes = 0
 
@@ -286,6 +286,12 @@ export class Subscribing {
       // §12.2: to the one that came; the account's others had it.
       if (verdict === undefined) await this.#sendLast(profile, node, contents, subscriber)
     }
+  }
+
+  /** The service is not at home here any more. */
+  leave(): void {
+    this.#changes++
+    this.#without = new BoundedCache(this.#parts.nodes.clock, WITHOUT_SUBSCRIPTIONS)
   }
 
   /** Ends all subscriptions of an account that is gone. */
