@@ -73,5 +73,18 @@ export class StanzaError extends Error {
   }
 }
 
+/** Reads an `<error/>` child back; `undefined` when it names no condition of RFC 6120. */
+export const readStanzaError = (element: Element): StanzaError | undefined => {
+  const condition = element.getChildren().find(({ ns, name }) => ns === NS_STANZA_ERRORS && name !== 'text')?.name
+  if (condition === undefined || !isStanzaErrorCondition(condition)) return undefined
+  const text = element.getChildText('text', NS_STANZA_ERRORS)
+  const extra = element.getChildren().find(({ ns }) => ns !== NS_STANZA_ERRORS)
+  return new StanzaError(condition, {
+    type: element.attrs.type as StanzaErrorType,
+    ...(text === undefined ? {} : { text }),
+    ...(extra === undefined ? {} : { extra }),
+  })
+}
+
 /** Whether the name is one of RFC 6120's defined conditions. */
 export const isStanzaErrorCondition = (name: string): name is StanzaErrorCondition => Object.hasOwn(CONDITIONS, name)

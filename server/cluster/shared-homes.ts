@@ -104,7 +104,9 @@ export class SharedHomes implements Homes {
   }
 
   async release(address: string): Promise<void> {
-    await this.#claims.get(address)?.catch(() => {})
+    const claim = this.#claims.get(address)
+    if (claim !== undefined) await claim.catch(() => {})
+    // At once where it can be: nobody takes it for held in between.
     if (!this.#held.delete(address)) return
     const released = this.#directory.release(address)
     this.#tellMoved(address)

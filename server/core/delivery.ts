@@ -141,6 +141,11 @@ export class Delivery {
     return session.isCatchingUp || session.outlet.isLagging
   }
 
+  /** An account has become at home here, whose entries end with this one at most: what comes is behind it. */
+  reached(last: LogId): void {
+    if (last > this.#last) this.#last = last
+  }
+
   /** A session begins, or begins to take bare-JID messages: it gets nothing live until what waited for it in the ledger has been sent. */
   hold(session: Session): void {
     session.isCatchingUp = true

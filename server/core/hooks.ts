@@ -1,6 +1,7 @@
 import type { Address, BareJid } from '#stanzas/jid.ts'
 import type { Stanza, StanzaKind } from '#stanzas/stanza.ts'
 import type { LogId } from '#storage/shapes.ts'
+import type { Arrival } from './forwarding.ts'
 import type { Session } from './session.ts'
 
 /**
@@ -16,6 +17,8 @@ export interface Passage {
   readonly to: Address
   /** `sent`: the session that sent it. `outbound`: the session it is about to be written to. Otherwise the sender's session, when it is a local one. */
   readonly session: Session | undefined
+  /** How it came, where it came from another node. */
+  readonly arrival?: Arrival
   /** Observers of messages: its id in the ledger, and the sessions of `to` that got it or will read it there. */
   readonly entry?: LogId | undefined
   readonly recipients?: readonly Session[]

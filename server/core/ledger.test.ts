@@ -80,7 +80,7 @@ conversation(
     await romeo.sends(hello(JULIET))
     await romeo.sends(hello(JULIET))
     await romeo.receivesNothing()
-    expect(asked.slice(0, 2)).toEqual([`${JULIET} ${ROMEO}`, `${ROMEO} ${JULIET}`])
+    expect(asked.slice(0, 2).sort()).toEqual([`${JULIET} ${ROMEO}`, `${ROMEO} ${JULIET}`])
     expect((await driver.log.range(JULIET, { limit: 10 })).map(({ isTransient }) => isTransient)).toEqual([true, true])
     const juliet = await connect('juliet@verona.example/balcony')
     await juliet.sends('<presence/>')

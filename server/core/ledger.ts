@@ -23,8 +23,9 @@ export type Retention = 'until-delivered' | number
 
 /** 2024-01-01; ids count milliseconds from here. */
 const ID_EPOCH_MS = 1_704_067_200_000
-/** Ids of one millisecond. */
-const IDS_PER_MS = 2048
+/** An id is a millisecond (40 bits, until 2058), a number within it (5 bits) and the node that gave it (8 bits): two nodes never give the same. */
+const NODES = 256
+const IDS_PER_MS = 32 * NODES
 
 /** Entries that are no longer wanted are deleted together: so many, or when the first has waited so long. */
 const MOST_DOOMED = 1000
@@ -49,6 +50,13 @@ export interface Remembered {
   readonly recipient: BareJid
   /** Whether the recipient's entry goes once it is taken. */
   readonly isTransient: boolean
+}
+
+export interface LedgerOptions {
+  readonly mode: LedgerMode
+  readonly retention: Retention
+  /** A number from 0 to 255 that no other process has which writes to the same log. */
+  readonly node?: number
 }
 
 /** What is told of a record that is durable. */
@@ -78,6 +86,7 @@ export class Ledger {
   /** How long an account wants its messages kept, where it says so; asked once an hour for each. One module's. */
   retentionOf: ((account: BareJid) => Promise<Retention | undefined>) | undefined
   readonly #retention: Retention
+  readonly #node: number
   readonly #log: Log
   readonly #clock: Clock
   #lastId: LogId
@@ -89,24 +98,16 @@ export class Ledger {
   #told = new Set<LogId>()
   #toldBefore = new Set<LogId>()
 
-  private constructor(
-    log: Log,
-    clock: Clock,
-    options: { readonly mode: LedgerMode; readonly retention: Retention },
-    lastId: LogId,
-  ) {
+  private constructor(log: Log, clock: Clock, options: LedgerOptions, lastId: LogId) {
     this.#log = log
     this.#clock = clock
     this.mode = options.mode
     this.#retention = options.retention
+    this.#node = options.node ?? 0
     this.#lastId = lastId
   }
 
-  static async open(
-    log: Log,
-    clock: Clock,
-    options: { readonly mode: LedgerMode; readonly retention: Retention },
-  ): Promise<Ledger> {
+  static async open(log: Log, clock: Clock, options: LedgerOptions): Promise<Ledger> {
     return new Ledger(log, clock, options, await log.lastId())
   }
 
@@ -115,33 +116,45 @@ export class Ledger {
     return this.#retention
   }
 
-  /** The newest id that was given. */
+  /** The newest id that was given, or heard of. */
   get lastId(): LogId {
     return this.#lastId
   }
 
   /** The next id: of this moment, or the one after the last when the clock stands or went back. */
   nextId(): LogId {
-    const now = idAt(this.#clock.nowMs())
-    this.#lastId = now > this.#lastId ? now : this.#lastId + 1
+    const now = idAt(this.#clock.nowMs()) + this.#node
+    this.#lastId = now > this.#lastId ? now : (Math.floor(this.#lastId / NODES) + 1) * NODES + this.#node
     return this.#lastId
   }
 
-  /** Who remembers a message from this local account (if it is one's) to that one; without a promise unless the policy has to look it up. */
-  rememberers(message: Stanza, sender: BareJid | undefined, from: Address, to: Address): Remembered | Promise<Remembered> {
+  /** Another node has given this id: those given here from now on are larger, whatever the clocks say. */
+  heardOf(id: LogId): void {
+    if (id > this.#lastId) this.#lastId = id
+  }
+
+  /** The sender's account, where it is one here (`sender`) and remembers a message to that address; without a promise unless the policy has to look it up. */
+  senderPlace(message: Stanza, sender: BareJid | undefined, to: Address): BareJid | undefined | Promise<BareJid | undefined> {
     const policy = this.archiving
     const own = this.#retention === 'until-delivered' || sender === to.bare ? undefined : sender
-    if (policy === undefined) return { sender: own, recipient: to.bare, isTransient: false }
-    const theirs = policy(to.bare, from.bare, message)
-    const mine = own === undefined ? 'transient' : policy(own, to.bare, message)
-    const remembered = (recipients: Archiving, senders: Archiving): Remembered => ({
-      sender: senders === 'archive' ? own : undefined,
+    if (policy === undefined || own === undefined) return own
+    const mine = policy(own, to.bare, message)
+    return mine instanceof Promise
+      ? mine.then((settled) => (settled === 'archive' ? own : undefined))
+      : mine === 'archive'
+        ? own
+        : undefined
+  }
+
+  /** Who remembers a message, when it is known whether the sender does (see `senderPlace`). */
+  rememberers(message: Stanza, sender: BareJid | undefined, from: Address, to: Address): Remembered | Promise<Remembered> {
+    const remembered = (archiving: Archiving): Remembered => ({
+      sender,
       recipient: to.bare,
-      isTransient: recipients === 'transient',
+      isTransient: archiving === 'transient',
     })
-    if (theirs instanceof Promise || mine instanceof Promise)
-      return Promise.all([theirs, mine]).then(([recipients, senders]) => remembered(recipients, senders))
-    return remembered(theirs, mine)
+    const theirs = this.archiving?.(to.bare, from.bare, message) ?? 'archive'
+    return theirs instanceof Promise ? theirs.then(remembered) : remembered(theirs)
   }
 
   /** Adds an entry for each who remembers, the recipient's pending; `done` is called when it is durable, in the order of the calls. */

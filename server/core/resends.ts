@@ -175,6 +175,28 @@ export class Resends {
     return known instanceof Promise ? known.then(isAmong) : isAmong(known)
   }
 
+  /** Whether a message from this address is in the log of its addressee behind this entry: it was sent there before, by a node that was lost. */
+  async isBehind(after: LogId, message: Stanza, from: Address, to: Address): Promise<boolean> {
+    const prints = printsOf(message, to.bare)
+    if (prints.length === 0) return false
+    for await (const slice of newest(this.#log, to.bare, { after, peer: from.bare }, RECENT))
+      for (const entry of slice) {
+        const stored = stanzaOf(entry)
+        if (stored.from?.jid === from.jid && printsOf(stored, to.bare).some((each) => prints.includes(each))) return true
+      }
+    return false
+  }
+
+  /** Whether something of the account's lost sessions is remembered that its next ones are compared with. */
+  isRemembered(account: BareJid): boolean {
+    return this.#lostLately(account).length > 0
+  }
+
+  /** The account was at home elsewhere, at a node that may have been lost: what its clients sent there, up to this entry, may be sent again. */
+  inherited(account: BareJid, lastId: LogId): void {
+    this.#list(account, [{ ...this.#before, after: Math.max(0, lastId - idSpan(WINDOW_MS)), before: lastId + 1 }])
+  }
+
   #lostLately(account: BareJid): readonly Lost[] {
     const sinceMs = this.#clock.nowMs() - WINDOW_MS
     return this.#lost.get(account)?.filter(({ atMs }) => atMs >= sinceMs) ?? []

@@ -6,8 +6,9 @@ import { isSpoofedStanzaId } from '#stanzas/stanza-id.ts'
 import type { LogId } from '#storage/shapes.ts'
 import type { Accounts } from './accounts.ts'
 import type { Delivery } from './delivery.ts'
+import { type Arrival, type Forwarding, homeKey, type Outcome } from './forwarding.ts'
 import type { Hooks, Passage } from './hooks.ts'
-import type { Handled } from './inflow.ts'
+import type { Handled, Inflow } from './inflow.ts'
 import type { IqDispatch } from './iq.ts'
 import type { Ledger, Remembered } from './ledger.ts'
 import type { PresenceRegistration, PresenceType, Service } from './module.ts'
@@ -49,6 +50,8 @@ export class Router {
   readonly #iq: IqDispatch
   readonly #presence = new Map<string, PresenceRegistration['handle']>()
   readonly #services = new Map<string, Hosted>()
+  /** What goes to other nodes; `undefined` when there are none. */
+  #forwarding: Forwarding | undefined
   readonly #onFailure: (stanza: Stanza, error: unknown) => void
   readonly #onRefused: (condition: StanzaErrorCondition) => void
 
@@ -94,6 +97,32 @@ export class Router {
     if (domainpart === this.#domain.domainpart || this.#services.has(domainpart))
       throw new Error(`two services are called ${domainpart}`)
     this.#services.set(domainpart, { service, iq })
+  }
+
+  /** From now on accounts and services may be at home at other nodes. */
+  forwardBy(forwarding: Forwarding): void {
+    this.#forwarding = forwarding
+  }
+
+  /** The other way to an address that is not at home here, or may not be. */
+  #wayTo(to: Address): Forwarding | undefined {
+    const forwarding = this.#forwarding
+    if (forwarding === undefined || (to.localpart === '' && this.isLocal(to)) || forwarding.isHere(homeKey(to))) return undefined
+    return forwarding
+  }
+
+  /** A stanza from elsewhere to an address that is at home here, or to an account that is at home nowhere. */
+  arrive(stanza: Stanza, from: Address, to: Address, arrival: Arrival): Handled | Promise<Handled> {
+    const passage: Passage = { stanza, from, to, session: undefined, arrival }
+    if (stanza.kind === 'presence') return this.#presenceHere(passage)
+    if (stanza.kind === 'iq') return this.#iqHere(passage)
+    return this.#messageHere(passage)
+  }
+
+  /** A stanza that arrived, and for which nobody waits, could not be handled. */
+  notArrived(stanza: Stanza, error: unknown): void {
+    if (error instanceof StanzaError) this.#bounce(stanza, error)
+    else this.#onFailure(stanza, error)
   }
 
   /** Whether the address is the server's own or an account's; those of services are not. */
@@ -148,6 +177,57 @@ export class Router {
   // ---- message
 
   #message(passage: Passage): Handled | Promise<Handled> {
+    const forwarding = this.#wayTo(passage.to)
+    return forwarding === undefined ? this.#messageHere(passage) : this.#messageElsewhere(forwarding, passage)
+  }
+
+  #messageElsewhere(forwarding: Forwarding, passage: Passage): Handled | Promise<Handled> {
+    const { session, from, to } = passage
+    if (!this.isServed(to)) throw new StanzaError('remote-server-not-found')
+    const clean = { ...passage, stanza: this.#clean(passage), recipients: [] }
+    const { stanza } = clean
+    const forward = (sender: BareJid | undefined): Handled => {
+      const ticket = session?.ticket() ?? 0
+      const done = (outcome: Outcome): void => {
+        this.#arrivedElsewhere(clean, sender, outcome)
+        session?.settle(ticket)
+      }
+      forwarding.send(homeKey(to), stanza, { isKeptBySender: sender !== undefined, done })
+      return session === undefined ? undefined : 'stored'
+    }
+    if (!isStorable(stanza) || !this.isLocal(to)) {
+      forwarding.send(homeKey(to), stanza)
+      this.#observeSent(clean)
+      return undefined
+    }
+    const keep = (): Handled | Promise<Handled> => then(this.#ledger.senderPlace(stanza, this.#localAccount(from), to), forward)
+    if (session?.mayResend !== true) return keep()
+    // DESIGN P2, as in #accept.
+    return then(this.#resends.has(session, stanza, to), (isThere) => (isThere ? undefined : keep()))
+  }
+
+  #arrivedElsewhere(passage: Passage, sender: BareJid | undefined, { id, refusal }: Outcome): void {
+    const { session, stanza, from, to } = passage
+    try {
+      if (refusal !== undefined) {
+        if (session === undefined) this.#bounce(stanza, refusal)
+        else this.refuse(session, stanza, refusal)
+        return
+      }
+      if (sender === undefined) this.#rememberResends(passage)
+      if (id !== undefined) this.#ledger.onKept?.(id, stanza, from, to)
+      this.#observeSent({ ...passage, entry: id })
+    } catch (error) {
+      this.#onFailure(stanza, error)
+    }
+  }
+
+  #observeSent(passage: Passage): void {
+    if (passage.session !== undefined || this.#localAccount(passage.from) !== undefined)
+      this.#hooks.observe(this.#hooks.chain('sent', 'message'), passage)
+  }
+
+  #messageHere(passage: Passage): Handled | Promise<Handled> {
     const { stanza, to } = passage
     if (!this.isLocal(to)) return this.#messageAbroad(passage)
     // RFC 6120 §10.5.2: the server itself takes no messages.
@@ -179,7 +259,7 @@ export class Router {
         if (session !== undefined) this.#hooks.observe(this.#hooks.chain('sent', stanza.kind), { ...passage, recipients: [] })
         return undefined
       })
-    const waiting = session?.drained()
+    const waiting = inflowOf(passage)?.drained()
     return waiting === undefined ? pass() : waiting.then(pass)
   }
 
@@ -197,23 +277,28 @@ export class Router {
   }
 
   #accept(passage: Passage, keep: boolean): Handled | Promise<Handled> {
-    const { session, stanza, to } = passage
-    if (!keep || session?.mayResend !== true) return this.#take(passage, keep)
+    const { session, stanza, from, to, arrival } = passage
+    const behind = arrival?.isBehind
+    if (!keep || (session?.mayResend !== true && behind === undefined)) return this.#take(passage, keep)
     // DESIGN P2: what the ledger has is acknowledged, and neither stored nor delivered twice.
-    return then(this.#resends.has(session, stanza, to), (isThere) => (isThere ? undefined : this.#take(passage, keep)))
+    const isThere =
+      session === undefined ? this.#resends.isBehind(behind ?? 0, stanza, from, to) : this.#resends.has(session, stanza, to)
+    return then(isThere, (has) => (has ? undefined : this.#take(passage, keep)))
   }
 
   #take(passage: Passage, keep: boolean): Handled | Promise<Handled> {
     return keep ? then(this.#rememberers(passage), (remembered) => this.#go(passage, remembered)) : this.#go(passage, undefined)
   }
 
-  #rememberers({ stanza, from, to }: Passage): Remembered | Promise<Remembered> {
-    return this.#ledger.rememberers(stanza, this.#localAccount(from), from, to)
+  #rememberers({ stanza, from, to, arrival }: Passage): Remembered | Promise<Remembered> {
+    const account = this.#localAccount(from)
+    if (arrival !== undefined) return this.#ledger.rememberers(stanza, arrival.isKeptBySender ? account : undefined, from, to)
+    return then(this.#ledger.senderPlace(stanza, account, to), (sender) => this.#ledger.rememberers(stanza, sender, from, to))
   }
 
   #go(passage: Passage, remembered: Remembered | undefined): Handled | Promise<Handled> {
     if (remembered !== undefined && this.#ledger.mode === 'durable') return this.#store(passage, remembered)
-    const waiting = passage.session?.drained()
+    const waiting = inflowOf(passage)?.drained()
     if (waiting !== undefined) return waiting.then(() => this.#arrive(passage, remembered))
     return this.#arrive(passage, remembered)
   }
@@ -229,26 +314,28 @@ export class Router {
   }
 
   #keep(clean: Passage, remembered: Remembered): 'stored' | undefined {
-    const { session } = clean
-    const ticket = session?.ticket() ?? 0
-    this.#append(this.#ledger.nextId(), clean, remembered, () => session?.settle(ticket))
-    return session === undefined ? undefined : 'stored'
+    const inflow = inflowOf(clean)
+    const ticket = inflow?.ticket() ?? 0
+    const id = this.#ledger.nextId()
+    this.#append(id, clean, remembered, (refusal) => inflow?.settle(ticket, id, refusal))
+    return inflow === undefined ? undefined : 'stored'
   }
 
-  #append(id: LogId, passage: Passage, remembered: Remembered, settled: () => void): void {
+  #append(id: LogId, passage: Passage, remembered: Remembered, settled: (refusal: StanzaError | undefined) => void): void {
     const { stanza } = passage
     this.#ledger.append(id, stanza, passage.from, passage.to, remembered, (error) => {
+      let refusal: StanzaError | undefined
       try {
-        if (error !== undefined) this.#notStored(passage, error)
+        if (error !== undefined) refusal = this.#notStored(passage, error)
         else {
           if (remembered.sender === undefined) this.#rememberResends(passage)
           this.#deliver(passage, id)
         }
       } catch (thrown) {
-        if (thrown instanceof StanzaError) this.#bounce(stanza, thrown)
+        if (thrown instanceof StanzaError) refusal = this.#refusePassage(passage, thrown)
         else this.#onFailure(stanza, thrown)
       }
-      settled()
+      settled(refusal)
     })
   }
 
@@ -256,9 +343,15 @@ export class Router {
     if (session !== undefined) this.#resends.remember(session, stanza, to)
   }
 
-  #notStored({ stanza }: Passage, error: Error): void {
-    this.#onFailure(stanza, error)
-    this.#bounce(stanza, new StanzaError('resource-constraint'))
+  #notStored(passage: Passage, error: Error): StanzaError {
+    this.#onFailure(passage.stanza, error)
+    return this.#refusePassage(passage, new StanzaError('resource-constraint'))
+  }
+
+  /** Who sent it from another node is told there. */
+  #refusePassage({ stanza, arrival }: Passage, refusal: StanzaError): StanzaError {
+    if (arrival === undefined) this.#bounce(stanza, refusal)
+    return refusal
   }
 
   /** XEP-0359 §3, XEP-0203 §4: what claims to be an id by the recipient's or the sender's account, or a delay by this server, was put there by somebody else. */
@@ -275,11 +368,11 @@ export class Router {
   }
 
   #deliver(passage: Passage, entry: LogId | undefined): void {
-    const { stanza, to, from, session } = passage
+    const { stanza, to, from, session, arrival } = passage
     const recipients = this.#delivery.recipients(stanza, to)
     this.#delivery.send(stanza, to, recipients, entry)
     const told = { ...passage, entry, recipients }
-    if (session !== undefined || this.#localAccount(from) !== undefined)
+    if (session !== undefined || (arrival === undefined && this.#localAccount(from) !== undefined))
       this.#hooks.observe(this.#hooks.chain('sent', 'message'), told)
     this.#hooks.observe(this.#hooks.chain('inbound', 'message'), told)
     if (recipients.length === 0) this.#hooks.observe(this.#hooks.chain('undelivered', 'message'), told)
@@ -333,6 +426,14 @@ export class Router {
   // ---- iq
 
   #iqFrom(passage: Passage): undefined | Promise<undefined> {
+    const forwarding = this.#wayTo(passage.to)
+    if (forwarding === undefined) return this.#iqHere(passage)
+    if (!this.isServed(passage.to)) throw new StanzaError('remote-server-not-found')
+    forwarding.send(homeKey(passage.to), passage.stanza)
+    return undefined
+  }
+
+  #iqHere(passage: Passage): undefined | Promise<undefined> {
     const { stanza, to } = passage
     if (!this.isLocal(to)) return this.#answerIq(this.#serviceOf(to).iq, passage)
     if (to.localpart === '') return this.#answerIq(this.#iq, passage)
@@ -378,6 +479,13 @@ export class Router {
   }
 
   #inboundPresence(passage: Passage): undefined | Promise<undefined> {
+    const forwarding = this.#wayTo(passage.to)
+    if (forwarding === undefined) return this.#presenceHere(passage)
+    forwarding.send(homeKey(passage.to), passage.stanza)
+    return undefined
+  }
+
+  #presenceHere(passage: Passage): undefined | Promise<undefined> {
     const { stanza, to } = passage
     const hosted = this.#services.get(to.domainpart)
     if (hosted !== undefined) return hosted.service.presence?.(passage)?.then(() => undefined) as undefined | Promise<undefined>
@@ -403,8 +511,10 @@ export class Router {
     const from = stanza.from
     if (from === undefined) return
     const reply = this.#refusal(stanza, error, from)
+    if (reply === undefined) return
     const session = this.#sessions.get(from)
-    if (reply !== undefined && session !== undefined) session.send(reply)
+    if (session !== undefined) session.send(reply)
+    else if (this.#wayTo(from) !== undefined) this.route(reply)
   }
 
   #refusal(stanza: Stanza, error: StanzaError, sender: Address): Stanza | undefined {
@@ -413,6 +523,9 @@ export class Router {
     return reply
   }
 }
+
+/** Who is told when a message is durable. */
+const inflowOf = ({ session, arrival }: Passage): Inflow | undefined => session ?? arrival?.inflow
 
 const refusal = (stanza: Stanza, error: StanzaError, sender: Address): Stanza | undefined => {
   const type = stanza.type

@@ -1,0 +1,204 @@
+import type { Clock, Timer } from '#server/base/clock.ts'
+import type { BareJid } from '#stanzas/jid.ts'
+import { toText, toWire } from '#stanzas/wire.ts'
+import { type Bus, BusError, type NodeId } from './bus.ts'
+import { type Home, type Homes, HomesError } from './homes.ts'
+import type { Sessions } from './sessions.ts'
+
+interface Held {
+  /** What is under way for the address. */
+  uses: number
+  /** When something last ended, or began to log in. */
+  lastMs: number
+  loginMs: number
+}
+
+/** Where an address is at home, as far as this node needs to know. */
+export type Place = 'here' | 'nowhere' | NodeId
+
+const YIELD = 'home-yield'
+const YES = toWire('yes')
+const NO = toWire('no')
+
+/** An account stays so long after the last thing that happened to it: who comes back finds what was remembered. */
+const IDLE_MS = 60_000
+const SWEEP_MS = 10_000
+/** A login that has begun is given so long to bind a resource before the account may be taken elsewhere. */
+const LOGIN_MS = 15_000
+/** How long a login waits for a home that cannot be reached: longer than the lease of a node that died. */
+const PATIENCE_MS = 15_000
+const RETRY_MS = 200
+/** After the loss of a node, accounts that come here may have come from it. */
+const MOURNING_MS = 60_000
+
+export interface ResidenceOptions {
+  readonly homes: Homes
+  readonly bus: Bus
+  readonly sessions: Sessions
+  readonly clock: Clock
+  /** The address has become at home here; `wasLost`: perhaps after its node was lost. What it waits for comes before anything is done for it. */
+  readonly onCame: (address: string, wasLost: boolean) => Promise<void>
+  /** It is at home here no more, or was never: what is remembered of it is outdated. */
+  readonly onLeft: (address: string) => void
+  /** Whether something that is only in memory is still needed for the account. */
+  readonly isRemembered: (account: BareJid) => boolean
+}
+
+/** Which accounts and services are at home in this process (decision 0010): when they come, and when they may go. */
+export class Residence {
+  readonly #homes: Homes
+  readonly #bus: Bus
+  readonly #options: ResidenceOptions
+  readonly #clock: Clock
+  readonly #held = new Map<string, Held>()
+  readonly #coming = new Map<string, Promise<void>>()
+  #sweeper: Timer | undefined
+  #lostNodeMs = Number.NEGATIVE_INFINITY
+
+  constructor(options: ResidenceOptions) {
+    this.#options = options
+    this.#homes = options.homes
+    this.#bus = options.bus
+    this.#clock = options.clock
+    options.bus.onRequest(YIELD, async (_from, address) => ((await this.#yield(toText(address))) ? YES : NO))
+    options.bus.onPeerLost(() => {
+      this.#lostNodeMs = this.#clock.monotonicMs()
+    })
+    options.homes.onLost((address) => {
+      if (this.#held.delete(address)) options.onLeft(address)
+    })
+  }
+
+  get self(): NodeId {
+    return this.#homes.self
+  }
+
+  /** How many addresses are at home here. */
+  get size(): number {
+    return this.#held.size
+  }
+
+  start(): void {
+    this.#sweeper = this.#clock.every(SWEEP_MS, () => this.#sweep())
+  }
+
+  /** Gives up every address; nothing is done for them any more. */
+  async stop(): Promise<void> {
+    this.#sweeper?.cancel()
+    await Promise.allSettled([...this.#held.keys()].map((address) => this.#release(address)))
+  }
+
+  /** Whether this process may act for an address; it looks at the clock, since a process that was stopped is told by nobody. */
+  isHere(address: string): boolean {
+    return this.#held.has(address) && this.#homes.isValid()
+  }
+
+  /** The other node that is known to be its home and can be reached. */
+  knownNode(address: string): NodeId | undefined {
+    const home = this.#homes.known(address)
+    return home?.kind === 'theirs' && this.#bus.isLinked(home.node) ? home.node : undefined
+  }
+
+  /** Finds where an address is at home; with `claims` that is here, unless it is elsewhere. Rejects when that cannot be known or reached just now. */
+  async find(address: string, claims: boolean): Promise<Place> {
+    if (this.isHere(address)) return 'here'
+    const home = claims ? await this.#homes.claim(address) : await this.#homes.homeOf(address)
+    if (home === undefined) return 'nowhere'
+    return home.kind === 'mine' ? this.#come(address) : this.#reachable(address, home)
+  }
+
+  async #come(address: string): Promise<Place> {
+    if (this.#held.has(address)) return 'here'
+    let coming = this.#coming.get(address)
+    if (coming === undefined) {
+      const wasLost = this.#clock.monotonicMs() - this.#lostNodeMs < MOURNING_MS
+      this.#options.onLeft(address)
+      coming = this.#options
+        .onCame(address, wasLost)
+        .then(() => {
+          if (this.#homes.known(address)?.kind !== 'mine') throw new HomesError('unavailable', `${address} was lost at once`)
+          this.#held.set(address, { uses: 0, lastMs: this.#clock.monotonicMs(), loginMs: Number.NEGATIVE_INFINITY })
+        })
+        .finally(() => this.#coming.delete(address))
+      this.#coming.set(address, coming)
+    }
+    await coming
+    return 'here'
+  }
+
+  #reachable(address: string, { node }: Home & { readonly kind: 'theirs' }): NodeId {
+    if (this.#bus.isLinked(node)) return node
+    this.#homes.forget(address, node)
+    throw new HomesError('unavailable', `${node.name} cannot be reached`)
+  }
+
+  /**
+   * Where somebody who logs in to the account is to be served: here, unless it is in use at another node. Rejects with `HomesError` when that stays unknown for too long.
+   */
+  async welcome(account: BareJid): Promise<'here' | NodeId> {
+    const deadlineMs = this.#clock.monotonicMs() + PATIENCE_MS
+    for (;;) {
+      try {
+        const place = await this.find(account, true)
+        if (place === 'here') {
+          const held = this.#held.get(account)
+          if (held !== undefined) held.loginMs = this.#clock.monotonicMs()
+          return 'here'
+        }
+        if (place !== 'nowhere' && (await this.#bus.request(place, YIELD, toWire(account))) === NO) return place
+        if (place !== 'nowhere') this.#homes.forget(account, place)
+      } catch (error) {
+        if (!(error instanceof HomesError || error instanceof BusError)) throw error
+        if (this.#clock.monotonicMs() >= deadlineMs || !this.#homes.isValid()) throw error
+        await new Promise<void>((resolve) => this.#clock.after(RETRY_MS, resolve))
+      }
+    }
+  }
+
+  /** Something begins for an address that is at home here: until `exit` it stays. */
+  enter(address: string): void {
+    const held = this.#held.get(address)
+    if (held !== undefined) held.uses++
+  }
+
+  exit(address: string): void {
+    const held = this.#held.get(address)
+    if (held === undefined) return
+    held.uses--
+    held.lastMs = this.#clock.monotonicMs()
+  }
+
+  /** Something was done for an account without being its home: what was remembered by that is forgotten. */
+  leave(address: string): void {
+    if (!this.#held.has(address)) this.#options.onLeft(address)
+  }
+
+  /** Another node would like to be the home. */
+  async #yield(address: string): Promise<boolean> {
+    await this.#coming.get(address)
+    const held = this.#held.get(address)
+    if (held === undefined) return true
+    const isAtDoor = this.#clock.monotonicMs() - held.loginMs < LOGIN_MS
+    if (!this.#isFree(address, held) || isAtDoor || this.#options.isRemembered(address as BareJid)) return false
+    await this.#release(address)
+    return true
+  }
+
+  #isFree(address: string, { uses }: Held): boolean {
+    return uses === 0 && this.#options.sessions.of(address as BareJid).length === 0
+  }
+
+  async #release(address: string): Promise<void> {
+    this.#held.delete(address)
+    this.#options.onLeft(address)
+    await this.#homes.release(address)
+  }
+
+  #sweep(): void {
+    const nowMs = this.#clock.monotonicMs()
+    for (const [address, held] of this.#held) {
+      if (!this.#isFree(address, held)) held.lastMs = nowMs
+      else if (nowMs - held.lastMs >= IDLE_MS && nowMs - held.loginMs >= LOGIN_MS) void this.#release(address)
+    }
+  }
+}
