@@ -1,4 +1,12 @@
-import type { Socket } from 'node:net'
+import type { Writable } from 'node:stream'
+
+/**
+ * Node encrypts into a buffer of 1 KiB, and from the first write on that does not fit there, it keeps 16 KiB more with the TLS socket for as long as that
+ * lives. With what TLS adds, so many bytes fit.
+ */
+const SMALL_BYTES = 1_000
+/** Who is told more than this has use for the larger buffer; most of those who are only online are not. */
+const SPARED_BYTES = 16_384
 
 /**
  * What one socket is about to say. Everything queued in a turn of the loop becomes one string and one write at the turn's
@@ -6,13 +14,17 @@ import type { Socket } from 'node:net'
  * `setImmediate` for all sockets together, so a stanza that goes to 500 sessions schedules one callback, not 500.
  */
 export class Outbox {
-  #socket: Socket
+  #socket: Writable
   #text = ''
   #callbacks: (() => void)[] | undefined
   #isDue = false
+  /** How much more is written in small parts. */
+  #spared: number
 
-  constructor(socket: Socket) {
+  /** With `isParted`, what it says first may go in parts, so that nobody else may write to the socket. */
+  constructor(socket: Writable, isParted: boolean) {
     this.#socket = socket
+    this.#spared = isParted ? SPARED_BYTES : 0
   }
 
   /** Queues bytes for the end of this turn. */
@@ -45,15 +57,27 @@ export class Outbox {
     this.#callbacks = undefined
     const socket = this.#socket
     if (socket.writableEnded || socket.destroyed) return
+    if (this.#spared > 0) this.#spared -= text.length
     if (callbacks === undefined) socket.write(text, 'latin1')
     // An empty write keeps its place behind earlier ones, so callbacks stay in order.
     else socket.write(text, 'latin1', (error) => finish(socket, callbacks, error))
   }
 
-  /** Goes on with another socket that carries the same connection: TLS over the plain one. */
-  moveTo(socket: Socket): void {
+  /** Goes on under TLS, over the same connection. */
+  secureBy(socket: Writable): void {
     this.flush()
     this.#socket = socket
+    this.#spared = SPARED_BYTES
+  }
+
+  /** Writes what is queued at the end of the turn, or a small part of it and the rest when that is on its way. */
+  flushTurn(): void {
+    if (this.#spared <= 0 || this.#text.length <= SMALL_BYTES) return this.flush()
+    const part = this.#text.slice(0, SMALL_BYTES)
+    this.#text = this.#text.slice(SMALL_BYTES)
+    if (this.#socket.writableEnded || this.#socket.destroyed) return
+    this.#spared -= part.length
+    this.#socket.write(part, 'latin1', () => this.flushTurn())
   }
 
   #schedule(): void {
@@ -68,10 +92,10 @@ let due: Outbox[] = []
 const flushDue = (): void => {
   const outboxes = due
   due = []
-  for (const outbox of outboxes) outbox.flush()
+  for (const outbox of outboxes) outbox.flushTurn()
 }
 
-const finish = (socket: Socket, callbacks: readonly (() => void)[], error: Error | null | undefined): void => {
+const finish = (socket: Writable, callbacks: readonly (() => void)[], error: Error | null | undefined): void => {
   if (error) return
   for (const callback of callbacks) {
     if (socket.destroyed) return

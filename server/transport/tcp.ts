@@ -38,7 +38,7 @@ export class TcpConnection implements Connection {
   constructor(socket: Socket, remoteAddress: string, tls: TLSSocket | undefined, options: TcpOptions) {
     this.remoteAddress = remoteAddress
     this.#socket = socket
-    this.#outbox = new Outbox(socket)
+    this.#outbox = new Outbox(socket, tls !== undefined)
     this.#options = options
     this.#tls = tls === undefined ? undefined : new SocketTlsFacts(tls)
     this.#own(socket)
@@ -98,7 +98,7 @@ export class TcpConnection implements Connection {
     while (plain.read() !== null);
     this.#outbox.flush()
     const secured = secure(plain, options)
-    this.#outbox.moveTo(secured)
+    this.#outbox.secureBy(secured)
     this.#socket = secured
     this.#own(secured)
     try {

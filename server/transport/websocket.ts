@@ -87,7 +87,8 @@ class WebSocketConnection implements Connection {
     this.isPrivate = this.tls !== undefined || isLoopback(socket.localAddress)
     this.#webSocket = webSocket
     this.#socket = socket
-    this.#outbox = new Outbox(socket)
+    // The library's own frames, such as pings, may come between two writes.
+    this.#outbox = new Outbox(socket, false)
     this.#clock = clock
     this.#readAhead(maxFrameBytes)
   }
