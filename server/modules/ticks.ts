@@ -60,9 +60,10 @@ export const ticks = defineModule({
   stores: { progress: documents<Progress>() },
   needs: { roster, blocking },
 
-  start({ config, stores, needs, ledger, accounts, router, clock, log, metrics }) {
+  start({ config, stores, needs, ledger, accounts, sessions, router, clock, log, metrics, isHere, isAlone, callHome, tellHome }) {
     const watermarks = new Watermarks(stores.progress, clock, config.maxWatermarks)
     const chats = new Chats(ledger, watermarks)
+    const onFailure = (account: BareJid, error: unknown): void => log.warn('ticks-not-told', { account, error })
     const states = new States({
       entries: ledger,
       watermarks,
@@ -70,20 +71,32 @@ export const ticks = defineModule({
       accountOf: (jid) => accounts.get(jid),
       showsPresence: async (account, to) =>
         (await needs.roster.maySeePresence(to.bare, account)) && !(await needs.blocking.isBlocked(account, to)),
+      isHere,
+      ask: (recipient, question) => callHome(recipient, 'ticks.taken', question),
+      onFailure,
     })
     const pushes = new Pushes({
       entries: ledger,
       states,
       lastId: () => ledger.lastId,
-      onWanted(isWanted) {
-        ledger.onKept = isWanted ? kept : undefined
-        ledger.onTaken = isWanted ? taken : undefined
-      },
-      onFailure: (account, error) => log.warn('ticks-not-told', { account, error }),
+      onWanted: (isWanted) => listen(isWanted || !isAlone),
+      isHere,
+      tell: (account, what, word) => tellHome(account, `ticks.${what}`, word),
+      onFailure,
     })
+    const listen = (isListening: boolean): void => {
+      ledger.onKept = isListening ? kept : undefined
+      ledger.onTaken = isListening ? taken : undefined
+    }
     metrics.gauge('ticks_in_flight', 'Messages whose delivery their senders wait to be told of.', () => pushes.inFlight)
     const kept = (id: number, message: Stanza, from: Address, to: Address): void => {
-      if (isText(message)) pushes.sent(id, message, from.bare, to.bare, momentOf(id))
+      if (!isText(message)) return
+      if (isHere(from.bare)) pushes.sent(id, message, from.bare, to.bare, momentOf(id))
+      else if (router.isLocal(from)) pushes.cameFromAway(id, from.bare, to.bare)
+    }
+    const sentAway = ({ stanza, from, to, entry }: Passage): void => {
+      if (entry === undefined || isHere(to.bare) || !router.isLocal(to) || !isText(stanza)) return
+      pushes.sentAway(entry, stanza, from.bare, to.bare, momentOf(entry))
     }
     const taken = (account: BareJid, id: number, atMs: number): void => pushes.taken(account, id, atMs)
 
@@ -181,6 +194,8 @@ export const ticks = defineModule({
       ticks: (account, sent) => states.of(account, sent),
     }
 
+    // Senders elsewhere may want to be told whatever those here want.
+    listen(!isAlone)
     return {
       api,
       iq: [
@@ -192,13 +207,30 @@ export const ticks = defineModule({
       hooks: [
         amend('sent', marked('read'), { kind: 'message', namespace: NS_CHAT_MARKERS }),
         amend('inbound', marked('theirs'), { kind: 'message', namespace: NS_CHAT_MARKERS }),
-        observe('session-ended', ({ session }) => pushes.wantsNoMore(session)),
+        ...(isAlone
+          ? []
+          : [
+              observe('sent', sentAway, { kind: 'message' }),
+              observe('session-started', ({ session: { account } }) => {
+                if (sessions.of(account).length === 1) pushes.came(account)
+              }),
+              observe('account-left', ({ account }) => {
+                pushes.left(account)
+                watermarks.leave(account)
+              }),
+            ]),
+        observe('session-ended', ({ session }) => {
+          pushes.wantsNoMore(session)
+          if (sessions.of(session.account).length === 0) pushes.left(session.account)
+        }),
         observe('account-deleted', ({ account }) => watermarks.forget(account)),
       ],
-      stop() {
-        ledger.onKept = undefined
-        ledger.onTaken = undefined
-      },
+      calls: [
+        { name: 'taken', handle: (recipient, question) => states.asked(recipient, question) },
+        { name: 'watch', handle: (recipient, word) => void pushes.watch(recipient, word) },
+        { name: 'delivered', handle: (sender, word) => void pushes.delivered(sender, word) },
+      ],
+      stop: () => listen(false),
     }
   },
 })

@@ -12,11 +12,23 @@ const MAX_IN_FLIGHT = 10_000
 /** Changes in one stanza. */
 const MAX_CHANGES = 100
 
-/** A message that was sent while its account wanted to be told, and that no device has taken. */
+/** A message to an account that is at home here, which no device has taken when this is noted. */
 interface Flight {
   readonly sender: BareJid
   readonly recipient: BareJid
   readonly messageId: string | undefined
+  /** Whether the sender wants to be told; at home here it does, or there would be no note. */
+  readonly isAwaited: boolean
+  /** When a device took it, before the sender's home has said that it wants to be told. */
+  readonly takenAtMs?: number
+}
+
+/** What homes tell each other of a message: to the recipient's, that its sender wants to be told; to the sender's, that a device has taken it. */
+interface Word {
+  readonly id: LogId
+  readonly messageId?: string | undefined
+  readonly peer: BareJid
+  readonly atMs?: number
 }
 
 /** What has become of one message since its account was told. */
@@ -46,6 +58,9 @@ export interface PushesOptions {
   readonly lastId: () => LogId
   /** The first account begins to want to be told, or the last one has ceased to. */
   readonly onWanted: (isWanted: boolean) => void
+  readonly isHere: (account: BareJid) => boolean
+  /** Tells the home of a recipient (`watch`) or of a sender (`delivered`). */
+  readonly tell: (account: BareJid, what: 'watch' | 'delivered', word: string) => void
   readonly onFailure: (account: BareJid, error: unknown) => void
 }
 
@@ -59,6 +74,8 @@ export class Pushes {
   readonly #inFlight = new Map<LogId, Flight>()
   /** Of what is newer than this, `#inFlight` knows all that matters. */
   #knownSince: LogId = 0
+  /** Accounts that have come to this process: of messages that are older, senders elsewhere were not noted here. */
+  readonly #cameAt = new Map<BareJid, LogId>()
   /** Entries taken of which the sender is yet to be looked up, by recipient. */
   #taken = new Map<BareJid, LogId[]>()
   #news = new Map<BareJid, News>()
@@ -86,23 +103,51 @@ export class Pushes {
     if (sessions?.delete(session) !== true || sessions.size > 0) return
     this.#wanting.delete(session.account)
     if (this.#wanting.size > 0) return
-    this.#inFlight.clear()
+    for (const [id, { sender }] of this.#inFlight) if (this.#options.isHere(sender)) this.#inFlight.delete(id)
     this.#options.onWanted(false)
   }
 
-  /** A message was committed. */
+  /** A message between accounts that are at home here was committed. */
   sent(id: LogId, message: Stanza, from: BareJid, to: BareJid, atMs: number): void {
     const messageId = messageIdOf(message)
     const news = this.#newsFor(from)
     if (news === undefined) return
     // Whoever writes to himself has read it.
     news.add(id, messageId, to, from === to ? 'read' : 'sent', atMs)
-    if (from === to) return
-    this.#inFlight.set(id, { sender: from, recipient: to, messageId: detached(messageId) })
+    if (from !== to) this.#note(id, { sender: from, recipient: to, messageId: detached(messageId), isAwaited: true })
+  }
+
+  /** A message to an account that is at home elsewhere was committed there. */
+  sentAway(id: LogId, message: Stanza, from: BareJid, to: BareJid, atMs: number): void {
+    const messageId = messageIdOf(message)
+    const news = this.#newsFor(from)
+    if (news === undefined) return
+    news.add(id, messageId, to, 'sent', atMs)
+    const word: Word = { id, messageId: detached(messageId), peer: from }
+    this.#options.tell(to, 'watch', JSON.stringify(word))
+  }
+
+  /** A message from an account that is at home elsewhere was committed; whether that wants to be told is known there. */
+  cameFromAway(id: LogId, from: BareJid, to: BareJid): void {
+    if (!this.#inFlight.has(id)) this.#note(id, { sender: from, recipient: to, messageId: undefined, isAwaited: false })
+  }
+
+  /** It wants to be. */
+  watch(recipient: BareJid, payload: string): void {
+    const { id, messageId, peer: sender } = JSON.parse(payload) as Word
+    const known = this.#inFlight.get(id)
+    const flight: Flight = { sender, recipient, messageId, isAwaited: true }
+    if (known?.takenAtMs === undefined) return this.#note(id, flight)
+    this.#inFlight.delete(id)
+    this.#tellSender(flight, id, known.takenAtMs)
+  }
+
+  #note(id: LogId, flight: Flight): void {
+    this.#inFlight.set(id, flight)
     if (this.#inFlight.size <= MAX_IN_FLIGHT) return
-    for (const oldest of this.#inFlight.keys()) {
+    for (const [oldest, { takenAtMs }] of this.#inFlight) {
       this.#inFlight.delete(oldest)
-      this.#knownSince = Math.max(this.#knownSince, oldest)
+      if (takenAtMs === undefined) this.#knownSince = Math.max(this.#knownSince, oldest)
       return
     }
   }
@@ -112,13 +157,40 @@ export class Pushes {
     const flight = this.#inFlight.get(id)
     if (flight !== undefined && flight.recipient === account) {
       this.#inFlight.delete(id)
-      this.#newsFor(flight.sender)?.add(id, flight.messageId, account, 'delivered', atMs)
-    } else if (id <= this.#knownSince) {
+      if (flight.isAwaited) this.#tellSender(flight, id, atMs)
+      else this.#note(id, { ...flight, takenAtMs: atMs })
+    } else if (id <= this.#knownSince || id <= (this.#cameAt.get(account) ?? 0)) {
       const ids = this.#taken.get(account)
       if (ids === undefined) this.#taken.set(account, [id])
       else ids.push(id)
       this.#due()
     }
+  }
+
+  #tellSender({ sender, recipient, messageId }: Flight, id: LogId, atMs: number): void {
+    if (this.#options.isHere(sender)) this.#newsFor(sender)?.add(id, messageId, recipient, 'delivered', atMs)
+    else
+      void this.#attempt(sender, async () => {
+        if (!(await this.#options.states.maySeeDelivery(sender, recipient))) return
+        const word: Word = { id, messageId, peer: recipient, atMs }
+        this.#options.tell(sender, 'delivered', JSON.stringify(word))
+      })
+  }
+
+  /** What the home of a recipient says, which has looked whether the account may know. */
+  delivered(account: BareJid, payload: string): void {
+    const { id, messageId, peer, atMs } = JSON.parse(payload) as Word
+    if (atMs !== undefined) this.#newsFor(account)?.add(id, messageId, peer, 'delivered', atMs)
+  }
+
+  /** The account has its first session in this process. */
+  came(account: BareJid): void {
+    this.#cameAt.set(account, this.#options.lastId())
+  }
+
+  /** Its last one has ended, or it is at home elsewhere. */
+  left(account: BareJid): void {
+    this.#cameAt.delete(account)
   }
 
   /** A peer of the account says that it has read up to this message. */
@@ -177,19 +249,22 @@ export class Pushes {
       const entries = await Promise.all(ids.slice(at, at + MAX_CHANGES).map((id) => this.#options.entries.get(account, id)))
       for (const entry of entries) {
         if (entry?.takenAtMs === undefined || !entry.isText || entry.direction !== 'in' || entry.peer === account) continue
-        // Peers that are no accounts here are wanted by nobody.
-        const news = this.#newsFor(entry.peer as BareJid)
-        news?.add(entry.id, messageIdOf(parseStanza(entry.stanza)), account, 'delivered', entry.takenAtMs)
+        // Peers that are no accounts are wanted by nobody.
+        const sender = entry.peer as BareJid
+        const flight = { sender, recipient: account, messageId: messageIdOf(parseStanza(entry.stanza)), isAwaited: true }
+        this.#tellSender(flight, entry.id, entry.takenAtMs)
       }
     }
   }
 
   async #tell(account: BareJid, { changes, watermarks }: News): Promise<void> {
+    const { isHere, states } = this.#options
     const sees = new Map<string, boolean>()
     const elements = []
     for (const [id, { messageId, peer, times }] of [...changes].sort(([a], [b]) => a - b)) {
+      // The home of a peer that is not here has looked itself.
       if (times.delivered !== undefined && !sees.has(peer))
-        sees.set(peer, await this.#options.states.maySeeDelivery(account, peer))
+        sees.set(peer, !isHere(peer as BareJid) || (await states.maySeeDelivery(account, peer)))
       const state = stateOf(times, sees.get(peer) === true)
       if (state !== undefined) elements.push(tickElement({ id, messageId, peer, state, atMs: times[state] }))
     }

@@ -78,6 +78,11 @@ export class Watermarks {
     }
   }
 
+  /** Lets go of what is in memory of an account. */
+  leave(account: BareJid): void {
+    this.#counts.delete(account)
+  }
+
   async forget(account: BareJid): Promise<void> {
     this.#counts.delete(account)
     await this.#store.deleteOwner(account)
