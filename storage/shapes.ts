@@ -75,7 +75,8 @@ export interface Expiring<T> {
 }
 
 /**
- * A place in the log: a safe integer that grows with time, is unique and never used again (42 bits of milliseconds since 2024, 11 of sequence).
+ * A place in the log: a safe integer that grows with time, is unique in the fleet and never used again. Several processes give them, so an append may come behind one of a higher id;
+ * it is in its place all the same.
  * On the wire it is written by `logIdToText`.
  */
 export type LogId = number

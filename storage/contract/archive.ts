@@ -28,6 +28,7 @@ export const archiveContract = (subject: Subject): void => {
   heavyPages(subject)
   conversations(subject)
   unread(subject)
+  latecomers(subject)
   searches(subject)
   replacing(subject)
 }
@@ -341,6 +342,51 @@ const unread = (subject: Subject): void =>
       expect(await count([juliet, 695])).toEqual([expected(juliet, 695, gone) + 1])
       await log.deleteOwner(romeo)
       expect(await count([juliet, 0], [tybalt, 0])).toEqual([0, 0])
+    })
+  })
+
+const latecomers = (subject: Subject): void =>
+  onStage(subject, 'log, latecomers', (stage) => {
+    const say = (id: number, peer: BareJid, text: string, direction: 'in' | 'out' = 'in') =>
+      append(stage.driver.log, message(id, { stanza: saying(text), places: [place(romeo, peer, direction)] }))
+
+    test('what comes behind higher ids is found by peer, by word, and counted, also when all that was asked for before', async () => {
+      const { log } = stage.driver
+      const peers = [juliet, tybalt]
+      const known: { readonly id: number; readonly peer: BareJid; readonly text: string }[] = []
+      const come = async (id: number) => {
+        const peer = peers[id % 2] ?? juliet
+        const text = id % 3 === 0 ? 'third' : 'other'
+        await say(id, peer, text, id % 5 === 0 ? 'out' : 'in')
+        known.push({ id, peer, text })
+        known.sort((a, b) => a.id - b.id)
+      }
+      const compare = async () => {
+        for (const peer of peers) {
+          const ids = known.filter((each) => each.peer === peer).map((each) => each.id)
+          expect(idsOf(await log.range(romeo, { peer, limit: 99 }))).toEqual(ids)
+          expect(await log.count(romeo, { peer })).toBe(ids.length)
+          expect(await log.unread(romeo, [{ peer, after: 20 }])).toEqual([ids.filter((id) => id > 20 && id % 5 !== 0).length])
+        }
+        const third = known.filter(({ text }) => text === 'third').map(({ id }) => id)
+        expect(idsOf(await log.search(romeo, 'third', { limit: 99 }))).toEqual(third)
+        expect(idsOf(await log.search(romeo, 'third', { limit: 3, backwards: true }))).toEqual(third.toReversed().slice(0, 3))
+        const newest = (peer: BareJid, which = (_: number) => true) =>
+          known.findLast((each) => each.peer === peer && which(each.id))?.id ?? 0
+        expect(await log.conversations(romeo, { limit: 9 })).toEqual(
+          peers
+            .map((peer) => ({ peer, last: newest(peer), answered: newest(peer, (id) => id % 5 === 0) }))
+            .sort((a, b) => b.last - a.last),
+        )
+      }
+      for (let id = 10; id < 40; id += 3) await come(id)
+      await compare()
+      for (const id of [38, 36, 20, 11, 5, 39, 12]) {
+        await come(id)
+        await compare()
+      }
+      for (const id of [50, 49, 48, 33, 32, 30, 29, 27]) await come(id)
+      await compare()
     })
   })
 

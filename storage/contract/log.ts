@@ -85,13 +85,49 @@ const appending = (subject: Subject): void =>
       await Promise.all([appended, appendedNext])
     })
 
-    test('an id that does not grow is refused and harms no other', async () => {
+    test('an id that was used is refused and harms no other, and one below it is in its place', async () => {
       const { log } = stage.driver
       await append(log, message(5))
       const results = await Promise.allSettled([append(log, message(5)), append(log, message(4)), append(log, message(6))])
-      expect(results.map(({ status }) => status)).toEqual(['rejected', 'rejected', 'fulfilled'])
-      await expect(append(log, message(6))).rejects.toThrow(StorageError)
-      expect(idsOf(await log.range(romeo, { limit: 10 }))).toEqual([5, 6])
+      expect(results.map(({ status }) => status)).toEqual(['rejected', 'fulfilled', 'fulfilled'])
+      for (const id of [4, 5, 6]) await expect(append(log, message(id, { atMs: 1 }))).rejects.toThrow(StorageError)
+      expect(idsOf(await log.range(romeo, { limit: 10 }))).toEqual([4, 5, 6])
+    })
+
+    test('what comes behind higher ids is in the order of ids, however late it is', async () => {
+      const { log } = stage.driver
+      const ids: number[] = []
+      const come = async (...next: readonly number[]) => {
+        await Promise.all(next.map((id) => append(log, message(id))))
+        ids.push(...next)
+        ids.sort((a, b) => a - b)
+        expect(idsOf(await log.range(juliet, { limit: 99 }))).toEqual(ids)
+        expect(idsOf(await log.range(romeo, { limit: 99, backwards: true }))).toEqual(ids.toReversed())
+        expect(idsOf(await log.pending(juliet, { limit: 99 }))).toEqual(ids)
+        expect(idsOf(await log.range(juliet, { limit: 99, after: 20, before: 60 }))).toEqual(
+          ids.filter((id) => id > 20 && id < 60),
+        )
+        expect(idsOf(await log.range(romeo, { limit: 99, fromMs: 20_000, untilMs: 60_000 }))).toEqual(
+          ids.filter((id) => id >= 20 && id <= 60),
+        )
+        expect(await log.countPending(juliet)).toBe(ids.length)
+        for (const id of next) expect((await log.get(juliet, id))?.id).toBe(id)
+      }
+      await come(50, 40, 45)
+      await come(...Array.from({ length: 20 }, (_, index) => 51 + index))
+      await come(30, 48, 20, 49, 80)
+      for (let id = 29; id > 20; id -= 1) await come(id)
+      await come(1, 79)
+      expect(await log.lastId()).toBe(80)
+      log.clearPending(juliet, 30, 9000)
+      log.clearPending(juliet, 79, 9000)
+      expect(idsOf(await log.pending(juliet, { limit: 99 }))).toEqual(ids.filter((id) => id !== 30 && id !== 79))
+      await log.delete(juliet, [48])
+      expect(await log.get(juliet, 48)).toBeUndefined()
+      if (!subject.isPersistent) return
+      const again = (await stage.reopen()).log
+      expect(idsOf(await again.range(romeo, { limit: 99 }))).toEqual(ids)
+      expect(idsOf(await again.pending(juliet, { limit: 99 }))).toEqual(ids.filter((id) => ![30, 48, 79].includes(id)))
     })
 
     test('the last id is 0 at first, then the highest ever, also when that record is gone', async () => {

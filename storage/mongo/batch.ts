@@ -76,11 +76,15 @@ export class Batch {
     return [...this.#incoming, ...this.#outgoing]
   }
 
-  append(record: LogRecord, lastId: LogId, done: Done): void {
+  /** Tells whether it takes the record; whether another has its id, the database says, but for the highest so far. */
+  append(record: LogRecord, lastId: LogId, done: Done): boolean {
     this.#dones.push(done)
     const refusal = this.#refusalOf(record, lastId)
-    if (refusal !== undefined) return void this.refuse(this.#dones.length - 1, refusal)
-    this.lastId = record.id
+    if (refusal !== undefined) {
+      this.refuse(this.#dones.length - 1, refusal)
+      return false
+    }
+    this.lastId = Math.max(this.lastId, record.id)
     const stanza = binaryOf(record.stanza)
     const { places } = record
     for (const place of places) {
@@ -96,6 +100,7 @@ export class Batch {
       this.owners.add(place.owner)
       this.#bytes += record.stanza.length + OVERHEAD_BYTES
     }
+    return true
   }
 
   clear(owner: string, id: LogId, takenAtMs: number): void {
@@ -142,7 +147,7 @@ export class Batch {
   }
 
   #refusalOf({ id, stanza, places }: LogRecord, lastId: LogId): StorageError | undefined {
-    if (id <= lastId) return permanent(`log id ${id} is not above ${lastId}`)
+    if (id === lastId) return permanent(`log id ${id} has been used`)
     if (this.#bytes + places.length * stanza.length > MAX_BYTES) return notKeepingUp()
     if (stanza.length > MAX_DOCUMENT_BYTES) return permanent('a stanza is larger than MongoDB keeps')
     if (!places.every(({ owner, peer }) => owner.isWellFormed() && peer.isWellFormed()))

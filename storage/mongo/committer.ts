@@ -57,8 +57,7 @@ export class Committer {
     // Marks are written behind entries; one that was taken off before there was an entry is no mark of it.
     if (record.id <= this.#collecting.highestMarked) this.#seal()
     const { lastId } = this.#parts
-    this.#collecting.append(record, lastId.value, done)
-    if (this.#collecting.lastId === record.id) lastId.give(record.id)
+    if (this.#collecting.append(record, lastId.value, done)) lastId.give(record.id)
     this.#schedule()
   }
 

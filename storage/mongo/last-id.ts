@@ -3,7 +3,7 @@ import type { Collections, MetaDocument } from './collections.ts'
 import { beginningWith } from './keys.ts'
 
 /** Ids that are promised ahead at once: five seconds' worth, so that a busy process writes a bound that often and a quiet one with every message. */
-const AHEAD = 5000 * 2048
+const AHEAD = 5000 * 8192
 const LOG = 'log'
 
 /**
@@ -40,7 +40,7 @@ export class LastId {
 
   /** The id is given. */
   give(id: LogId): void {
-    this.#last = id
+    this.#last = Math.max(this.#last, id)
   }
 
   /** Writes a bound ahead of this id when it needs one; to be awaited before an entry with this id counts as written. */

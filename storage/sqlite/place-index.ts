@@ -169,7 +169,8 @@ export class PlaceIndex {
       for (let step = 0; step < count; step += 1) {
         if (!visitPosting(entries, (isBackwards ? count - 1 - step : step) * POSTING_BYTES, visitInside)) return undefined
       }
-      left -= count
+      // The first row may be there only because the one behind it begins later.
+      if (isBackwards || entries.readDoubleLE(entries.length - POSTING_BYTES) > after) left -= count
     }
     return undefined
   }
