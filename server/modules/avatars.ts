@@ -47,7 +47,7 @@ export const avatars = defineModule({
     const load = (account: BareJid): Promise<Shown> => {
       const underWay = loading.get(account)
       if (underWay !== undefined) return underWay
-      const read = stores.shown
+      const read: Promise<Shown> = stores.shown
         .get(account, KEY)
         .then((found) => {
           const shown = found === undefined ? NOTHING : shownWith(found.hash, found.isOpen)
@@ -56,7 +56,9 @@ export const avatars = defineModule({
           if (sessions.of(account).length > 0) known.set(account, newest)
           return newest
         })
-        .finally(() => loading.delete(account))
+        .finally(() => {
+          if (loading.get(account) === read) loading.delete(account)
+        })
       loading.set(account, read)
       return read
     }
@@ -141,6 +143,10 @@ export const avatars = defineModule({
         amend('sent', stamp, { kind: 'presence' }),
         observe('session-ended', ({ session: { account } }) => {
           if (sessions.of(account).length === 0) known.delete(account)
+        }),
+        observe('account-left', ({ account }) => {
+          known.delete(account)
+          loading.delete(account)
         }),
         observe('account-deleted', async ({ account }) => {
           known.delete(account)

@@ -56,6 +56,7 @@ export const bookmarks = defineModule({
     return {
       hooks: [
         guard('sent', prepare, { kind: 'iq', namespace: NS_PUBSUB }),
+        observe('account-left', ({ account }) => lists.forget(account)),
         observe('account-deleted', async ({ account }) => {
           lists.forget(account)
           await stores.others.deleteOwner(account)

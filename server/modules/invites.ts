@@ -7,7 +7,7 @@ import { networkOf } from '#server/core/login-throttle.ts'
 import { defineModule, onVisitorIq, type Visitor } from '#server/core/module.ts'
 import { type Element, el } from '#stanzas/element.ts'
 import { type Address, type BareJid, parseJid } from '#stanzas/jid.ts'
-import { presence, type Stanza } from '#stanzas/stanza.ts'
+import { presence } from '#stanzas/stanza.ts'
 import { StanzaError } from '#stanzas/stanza-error.ts'
 import { expiring } from '#storage/shapes.ts'
 import { commands } from './commands.ts'
@@ -25,6 +25,12 @@ const NS_IBR_TOKEN = 'urn:xmpp:ibr-token:0'
 
 /** Tokens that are none, from one network: nobody mistypes more, and a guess would take for ever. */
 const MISSES = { burst: 30, perMs: 60_000 }
+
+/** Whom an account gets as its contact, and whether its devices hear that this was granted. */
+interface Joining {
+  readonly other: BareJid
+  readonly isTold: boolean
+}
 
 /** What modules and the command line may do with invitations. */
 export interface InvitesApi {
@@ -53,7 +59,7 @@ export const invites = defineModule({
   stores: { invitations: expiring<Invitation>(), issued: expiring<true>(), reserved: expiring<true>() },
   needs: { commands, registration, roster, subscriptions },
 
-  start({ config, stores, needs, host, domain, accounts, sessions, clock, log }) {
+  start({ config, stores, needs, host, domain, accounts, sessions, clock, log, callHome }) {
     const invitations = new Invitations(stores, clock)
     const misses = new RateLimit(MISSES, clock)
     const mayRegister = needs.registration.mode !== 'closed'
@@ -77,25 +83,27 @@ export const invites = defineModule({
     }
 
     /** The other one is in the roster, subscribed both ways, with the name and groups it had; what either had asked is answered by that. */
-    const join = (own: Address, other: Address, told?: Stanza): Promise<void> =>
-      needs.roster.change(own.bare, other.bare, ({ version, item: { name, groups } = {} }) => ({
+    const join = (account: BareJid, { other, isTold }: Joining): Promise<void> =>
+      needs.roster.change(account, other, ({ version, item: { name, groups } = {} }) => ({
         next: {
           version,
           item: { ...(name === undefined ? {} : { name }), ...(groups === undefined ? {} : { groups }), subscription: 'both' },
         },
         beforePush() {
-          if (told === undefined) return
-          for (const session of sessions.of(own.bare))
-            if (session.isAvailable) session.send(told.restamp({ to: session.address }))
+          if (!isTold) return
+          for (const session of sessions.of(account))
+            if (session.isAvailable) session.send(presence({ from: parseJid(other), to: session.address, type: 'subscribed' }))
         },
       }))
 
     /** Both see each other from now on; each device hears of it by a roster push (XEP-0401 §5.5). */
-    const befriend = async (own: Address, guest: Address, granted?: Stanza): Promise<void> => {
-      await join(own, guest)
-      await join(guest, own, granted)
-      needs.subscriptions.tellAvailable(own.bare, guest.bareAddress)
-      needs.subscriptions.tellAvailable(guest.bare, own.bareAddress)
+    const befriend = async (own: Address, guest: Address, isTold = false): Promise<void> => {
+      const told: Joining = { other: own.bare, isTold }
+      const quiet: Joining = { other: guest.bare, isTold: false }
+      await callHome(own.bare, 'invites.join', JSON.stringify(quiet))
+      await callHome(guest.bare, 'invites.join', JSON.stringify(told))
+      await callHome(own.bare, 'invites.introduce', guest.bare)
+      await callHome(guest.bare, 'invites.introduce', own.bare)
     }
 
     const redeem = async (token: string, own: Address, guest: Address): Promise<boolean> => {
@@ -103,8 +111,7 @@ export const invites = defineModule({
       if (invitation?.kind !== 'contact' || invitation.inviter !== own.bare || guest.bare === own.bare) return false
       if (!(await invitations.take(invitation))) return false
       try {
-        const granted = presence({ from: own.bareAddress, to: guest.bareAddress, type: 'subscribed' })
-        await befriend(own.bareAddress, guest.bareAddress, granted)
+        await befriend(own, guest, true)
       } catch (error) {
         await invitations.giveBack(invitation)
         throw error
@@ -187,6 +194,16 @@ export const invites = defineModule({
       hooks: [
         guard('inbound', preapprove, { kind: 'presence', namespace: NS_PARS }),
         observe('account-deleted', ({ account }) => invitations.forget(account)),
+      ],
+      calls: [
+        { name: 'join', handle: (account, joining) => join(account, JSON.parse(joining) as Joining).then(() => undefined) },
+        {
+          name: 'introduce',
+          handle(account, contact): undefined {
+            const to = parseJid(contact)
+            if (to !== undefined) needs.subscriptions.tellAvailable(account, to)
+          },
+        },
       ],
       http: landingPage({
         domain: domain.jid,

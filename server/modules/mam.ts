@@ -15,7 +15,7 @@ import { capped, keepCommand } from './mam/keep-command.ts'
 import { EVERYTHING, preferencesElement, readPreferences } from './mam/preferences.ts'
 import { NS_FULLTEXT, NS_MAM, QUERY_FORM, readQuery } from './mam/query.ts'
 import { finElement, metadataElement, resultsFor } from './mam/results.ts'
-import { NS_RETRACT, retract } from './mam/retraction.ts'
+import { NS_RETRACT, retract, retractOwn } from './mam/retraction.ts'
 import { AllSettings, type Setting, type Settings } from './mam/settings.ts'
 import { roster } from './roster.ts'
 
@@ -70,7 +70,7 @@ export const mam = defineModule({
   stores: { settings: documents<Setting>(), endings: documents<Ending>() },
   needs: { roster, commands },
 
-  start({ config, stores, needs, ledger, delivery, router, clock, log, metrics }) {
+  start({ config, stores, needs, ledger, delivery, router, clock, log, metrics, isHere }) {
     const pages = metrics.counter('archive_pages_total', 'Pages of archives that were sent.')
     const messages = metrics.counter('archive_messages_total', 'Messages in pages of archives.')
     const settings = new AllSettings(stores.settings, clock)
@@ -94,6 +94,7 @@ export const mam = defineModule({
     }
 
     const isAccount = (address: Address): boolean => address.localpart !== '' && router.isLocal(address)
+    const isAccountHere = (address: Address): boolean => isHere(address.bare) && isAccount(address)
     const whenOver = async (entry: number, stanza: Stanza, from: Address, to: Address): Promise<void> => {
       const timerMs = timerOf(stanza)
       // What the server keeps for a shorter time anyway needs no timer.
@@ -135,9 +136,19 @@ export const mam = defineModule({
         // Read while the client is told its JID, so that its first message needs no promise.
         observe('session-started', async ({ session }) => void (await settings.of(session.account))),
         observe('account-deleted', ({ account }) => settings.forget(account)),
+        observe('account-left', ({ account }) => settings.leave(account)),
         observe(
           'inbound',
-          (passage) => (passage.entry === undefined ? undefined : retract(ledger, passage, isAccount, clock.nowMs())),
+          (passage) => (passage.entry === undefined ? undefined : retract(ledger, passage, isAccountHere, clock.nowMs())),
+          { kind: 'message', namespace: NS_RETRACT },
+        ),
+        // The archive of a sender is looked through at its home.
+        observe(
+          'sent',
+          (passage) => {
+            if (passage.entry === undefined || isHere(passage.to.bare)) return undefined
+            return retractOwn(ledger, passage, clock.nowMs())
+          },
           { kind: 'message', namespace: NS_RETRACT },
         ),
         observe(

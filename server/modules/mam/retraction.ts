@@ -17,24 +17,41 @@ const LOOK_BACK = { limit: 1_000, maxBytes: 2_097_152 }
 /** What retractions are applied to. */
 export type Archives = Pick<Log, 'range' | 'replace'>
 
-/** Puts a tombstone in the place of the message that this retraction is about, for both parties; whoever did not send that message changes nothing. */
+/**
+ * Puts a tombstone in the place of the message that this retraction is about, for both parties; whoever did not send that message changes nothing.
+ * `isHere`: whether the sender's archive is to be looked through as well.
+ */
 export const retract = async (
   archives: Archives,
-  { stanza, from, to }: Passage,
-  isLocal: (address: Address) => boolean,
+  passage: Passage,
+  isHere: (address: Address) => boolean,
   nowMs: number,
 ): Promise<void> => {
+  const { stanza, from, to } = passage
+  const original = retractedId(stanza)
+  if (original === undefined) return
+  const found = await find(archives, to.bare, 'in', from, original)
+  if (found !== undefined) return bury(archives, found, stanza, nowMs)
+  if (isHere(from)) await retractOwn(archives, passage, nowMs)
+}
+
+/** The same by the archive of the sender alone. */
+export const retractOwn = async (archives: Archives, { stanza, from, to }: Passage, nowMs: number): Promise<void> => {
+  const original = retractedId(stanza)
+  const found = original === undefined ? undefined : await find(archives, from.bare, 'out', from, original, to.bare)
+  if (found !== undefined) await bury(archives, found, stanza, nowMs)
+}
+
+/** XEP-0424 §4: a tombstone names the retraction, which therefore has an id. */
+const retractedId = (stanza: Stanza): string | undefined => {
   const original = stanza.get(NS_RETRACT, 'retract')?.attrs.id
-  // XEP-0424 §4: a tombstone names the retraction, which therefore has an id.
-  if (original === undefined || original === '' || stanza.id === undefined) return
-  const found =
-    (await find(archives, to.bare, 'in', from, original)) ??
-    (isLocal(from) ? await find(archives, from.bare, 'out', from, original, to.bare) : undefined)
-  if (found === undefined) return
-  const { entry, message } = found
+  return original === '' || stanza.id === undefined ? undefined : original
+}
+
+const bury = async (archives: Archives, { entry, message }: Found, { id }: Stanza, nowMs: number): Promise<void> => {
   const tombstone = message.restamp({
     drop: () => true,
-    append: el(NS_RETRACT, 'retracted', { id: stanza.id, stamp: formatDateTime(nowMs) }),
+    append: el(NS_RETRACT, 'retracted', { id, stamp: formatDateTime(nowMs) }),
   })
   await archives.replace(entry.owner, entry.id, tombstone.wire)
 }

@@ -63,6 +63,11 @@ export class AllSettings {
     this.#forgetWhatWasRead(account)
   }
 
+  /** Lets go of what is in memory of an account; whoever asks next reads it. */
+  leave(account: BareJid): void {
+    this.#forgetWhatWasRead(account)
+  }
+
   #forgetWhatWasRead(account: BareJid): void {
     this.#reads.delete(account)
     this.#short.delete(account)
