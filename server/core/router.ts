@@ -481,8 +481,10 @@ export class Router {
   #inboundPresence(passage: Passage): undefined | Promise<undefined> {
     const forwarding = this.#wayTo(passage.to)
     if (forwarding === undefined) return this.#presenceHere(passage)
-    forwarding.send(homeKey(passage.to), passage.stanza)
-    return undefined
+    return then(this.#hooks.pass(this.#hooks.chain('leaving', 'presence'), passage), (passed) => {
+      if (passed !== undefined) forwarding.send(homeKey(passage.to), passed)
+      return undefined
+    })
   }
 
   #presenceHere(passage: Passage): undefined | Promise<undefined> {

@@ -175,6 +175,7 @@ export const roster = defineModule({
         }),
         // Whoever else hears of the end may still look at it.
         observe('session-ended', ({ session }) => queueMicrotask(() => rosters.release(session.account))),
+        observe('account-left', ({ account }) => rosters.leave(account)),
         observe('account-deleted', async ({ account }) => {
           for (const [jid, contact] of await rosters.forget(account)) tellRemoved(account, jid, contact)
         }),

@@ -91,12 +91,9 @@ export const ticks = defineModule({
     metrics.gauge('ticks_in_flight', 'Messages whose delivery their senders wait to be told of.', () => pushes.inFlight)
     const kept = (id: number, message: Stanza, from: Address, to: Address): void => {
       if (!isText(message)) return
-      if (isHere(from.bare)) pushes.sent(id, message, from.bare, to.bare, momentOf(id))
-      else if (router.isLocal(from)) pushes.cameFromAway(id, from.bare, to.bare)
-    }
-    const sentAway = ({ stanza, from, to, entry }: Passage): void => {
-      if (entry === undefined || isHere(to.bare) || !router.isLocal(to) || !isText(stanza)) return
-      pushes.sentAway(entry, stanza, from.bare, to.bare, momentOf(entry))
+      if (!isHere(from.bare)) pushes.cameFromAway(id, from.bare, to.bare)
+      else if (isHere(to.bare)) pushes.sent(id, message, from.bare, to.bare, momentOf(id))
+      else pushes.sentAway(id, message, from.bare, to.bare, momentOf(id))
     }
     const taken = (account: BareJid, id: number, atMs: number): void => pushes.taken(account, id, atMs)
 
@@ -210,7 +207,6 @@ export const ticks = defineModule({
         ...(isAlone
           ? []
           : [
-              observe('sent', sentAway, { kind: 'message' }),
               observe('session-started', ({ session: { account } }) => {
                 if (sessions.of(account).length === 1) pushes.came(account)
               }),

@@ -72,14 +72,17 @@ export class Rosters {
   of(account: BareJid): Roster | Promise<Roster> {
     const known = this.#loaded.get(account)
     if (known !== undefined) return known
-    const loading = this.#load(account).then(
+    const isCurrent = (): boolean => this.#loaded.get(account) === loading
+    const loading: Promise<Roster> = this.#load(account).then(
       (roster) => {
+        // It has left meanwhile: what was read is for those who asked before, and is not remembered.
+        if (!isCurrent()) return roster
         this.#loaded.set(account, roster)
         this.release(account)
         return roster
       },
       (error: unknown) => {
-        this.#loaded.delete(account)
+        if (isCurrent()) this.#loaded.delete(account)
         throw error
       },
     )
@@ -111,6 +114,11 @@ export class Rosters {
   /** Lets go of a roster that nobody needs in memory. */
   release(account: BareJid): void {
     if (this.#options.isOnline(account) || this.#busy.has(account) || this.#loaded.get(account) instanceof Promise) return
+    this.#loaded.delete(account)
+  }
+
+  /** Lets go of what is in memory of an account; whoever asks next reads it. */
+  leave(account: BareJid): void {
     this.#loaded.delete(account)
   }
 
