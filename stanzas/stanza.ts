@@ -203,7 +203,8 @@ export class Stanza {
   /** The same stanza in a text of its own, for whoever keeps it longer than a turn of the loop. */
   detach(): Stanza {
     // Not `wire`, which may be the text as it came, with white space in its end tag.
-    const source = detach(wire(this.#encodeStart('') + this.#encodeRest()))
+    const start = this.#encodeStart('')
+    const source = detach(wire(start + this.#encodeRest()))
     const end = this.#contents.length === 0 ? source.length : source.length - CLOSE[this.kind].length
     const head = this.#head
     const own: Head = {
@@ -215,6 +216,7 @@ export class Stanza {
     }
     const copy = new Stanza(this.kind, own, this.#contents.in(source, end - this.#contents.length))
     copy.#wire = source
+    copy.#rest = wire(source.slice(start.length))
     copy.#from = this.#from
     copy.#to = this.#to
     copy.#fromRaw = this.#fromRaw === undefined ? undefined : detach(this.#fromRaw)

@@ -213,7 +213,10 @@ export class Notifier {
     try {
       const recipients = new Map<Jid, Recipient>()
       await collect(recipients)
-      if (recipients.size > 0) this.#copy(this.#message(profile, node, event(...what)), profile, node, recipients)
+      if (recipients.size === 0) return
+      const plain = this.#message(profile, node, event(...what))
+      // In one piece: otherwise each copy is put together anew from the many of which its text was made.
+      this.#copy(recipients.size === 1 ? plain : plain.detach(), profile, node, recipients)
     } catch (error) {
       this.#onFailure(node, error)
     }
