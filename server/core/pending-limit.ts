@@ -47,6 +47,12 @@ export class PendingLimit {
       : this.#take(tally)
   }
 
+  /** Drops what is remembered of an account for which other processes may have kept messages. */
+  forget(account: BareJid): void {
+    this.#counting.delete(account)
+    this.#tallies.delete(account)
+  }
+
   #isDoubtful({ pending, wasFull, countedAtMs }: Tally): boolean {
     if (pending < this.#options.max) return false
     return !wasFull || this.#options.clock.monotonicMs() - countedAtMs >= RECOUNT_MS
@@ -65,13 +71,16 @@ export class PendingLimit {
     const underWay = this.#counting.get(account)
     if (underWay !== undefined) return underWay
     const { count, clock, max } = this.#options
-    const counting = count(account)
+    const isCurrent = (): boolean => this.#counting.get(account) === counting
+    const counting: Promise<Tally> = count(account)
       .then((pending) => {
         const tally = { pending, countedAtMs: clock.monotonicMs(), wasFull: pending >= max }
-        this.#tallies.set(account, tally)
+        if (isCurrent()) this.#tallies.set(account, tally)
         return tally
       })
-      .finally(() => this.#counting.delete(account))
+      .finally(() => {
+        if (isCurrent()) this.#counting.delete(account)
+      })
     this.#counting.set(account, counting)
     return counting
   }
