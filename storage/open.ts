@@ -6,7 +6,15 @@ import type { StorageError } from './storage-error.ts'
 /** Where everything is kept. `durability: 'relaxed'` leaves the moment of writing to the operating system: a power cut may lose what was acknowledged. */
 export type StoreConfig =
   | { readonly kind: 'memory' }
-  | { readonly kind: 'sqlite'; readonly path: string; readonly durability?: 'full' | 'relaxed' }
+  | {
+      readonly kind: 'sqlite'
+      readonly path: string
+      readonly durability?: 'full' | 'relaxed'
+      /** Offers it to other processes of this machine at this socket. */
+      readonly socket?: string
+    }
+  /** What another process of this machine offers at this socket. */
+  | { readonly kind: 'shared'; readonly socket: string }
   | { readonly kind: 'mongodb'; readonly url: string; readonly durability?: 'full' | 'relaxed' }
 
 export interface OpenOptions {
@@ -22,8 +30,12 @@ export const openDriver = async (config: StoreConfig, { nowMs, observer, onWait 
   switch (config.kind) {
     case 'memory':
       return new MemoryDriver({ nowMs })
-    case 'sqlite':
-      return SqliteDriver.open({ folder: config.path, durability: config.durability ?? 'full', nowMs }, observer)
+    case 'sqlite': {
+      const { path, durability = 'full', socket } = config
+      return SqliteDriver.open({ folder: path, durability, nowMs, ...(socket === undefined ? {} : { socket }) }, observer)
+    }
+    case 'shared':
+      return SqliteDriver.connect(config.socket, nowMs, observer)
     case 'mongodb': {
       // Its client takes 20 MB and a tenth of a second, which a server without it need not spend.
       const { MongoDriver } = await import('./mongo/driver.ts')

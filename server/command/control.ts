@@ -1,8 +1,9 @@
 import { chmodSync, mkdirSync, rmSync } from 'node:fs'
 import { createServer, type IncomingMessage, request, type ServerResponse } from 'node:http'
-import { dirname, relative } from 'node:path'
+import { dirname } from 'node:path'
 import * as v from 'valibot'
 import { type Invite, OperationError, type Operations } from '#server/base/operations.ts'
+import { socketAddress } from '#server/base/socket-address.ts'
 
 /**
  * The command line speaks to a running server of the same machine by JSON over HTTP on a Unix socket, which only the server's own user may open.
@@ -11,8 +12,6 @@ import { type Invite, OperationError, type Operations } from '#server/base/opera
 
 /** No request is longer: the longest has an address and a password. */
 const MAX_REQUEST_BYTES = 64 * 1024
-/** The space for a path in a Unix socket address, on the system that has the least. */
-const MAX_SOCKET_PATH_BYTES = 103
 
 const lifetimeMs = v.optional(v.pipe(v.number(), v.safeInteger(), v.minValue(1)))
 const inviteRequest = v.variant('kind', [
@@ -94,13 +93,12 @@ const withoutUndefined = <T extends object>(value: T): Present<T> =>
   // Nothing undefined is left, which is what the type says.
   Object.fromEntries(Object.entries(value).filter(([, each]) => each !== undefined)) as Present<T>
 
-/** A socket's path, from here if that is what fits into an address. */
 const addressOf = (socket: string): string => {
-  const near = relative(process.cwd(), socket)
-  const shorter = Buffer.byteLength(near) < Buffer.byteLength(socket) ? near : socket
-  if (Buffer.byteLength(shorter) > MAX_SOCKET_PATH_BYTES)
-    throw new OperationError(`The path ${socket} is too long for a socket; choose a shorter data folder.`)
-  return shorter
+  try {
+    return socketAddress(socket)
+  } catch (error) {
+    throw new OperationError(error instanceof Error ? `${error.message}.` : String(error))
+  }
 }
 
 const readJson = async (message: IncomingMessage, maxBytes: number): Promise<unknown> => {

@@ -38,6 +38,28 @@ const sqliteIndexing: Subject = {
   },
 }
 
+/** Used from another process, but for that it is this one; its owner begins anew with each opening. */
+const sqliteShared: Subject = {
+  name: 'sqlite, shared',
+  isPersistent: true,
+  async place({ nowMs }) {
+    const folder = await mkdtemp(join(tmpdir(), 'waxwing-sqlite-'))
+    const socket = join(folder, 'store.sock')
+    let owner: SqliteDriver | undefined
+    return {
+      async open() {
+        await owner?.close()
+        owner = await SqliteDriver.open({ folder, durability: 'relaxed', pace: SMALL_PACE, nowMs, socket })
+        return openDriver({ kind: 'shared', socket }, { nowMs })
+      },
+      async remove() {
+        await owner?.close()
+        await rm(folder, { recursive: true })
+      },
+    }
+  },
+}
+
 const mongo = (server: MongoServer): Subject => ({
   name: `mongodb (${server.name})`,
   isPersistent: true,
@@ -57,7 +79,7 @@ afterAll(() => Promise.all(servers.map((server) => server.stop())))
 process.stdout.write(`MongoDB's protocol in these tests: ${servers.map(({ name }) => name).join(', ') || 'nobody speaks it'}.\n`)
 if (servers.length === 0) describe('mongodb', () => test.skip('no server is here: sh conformance/install.sh gets one', () => {}))
 
-for (const subject of [memory, sqlite, sqliteIndexing, ...servers.map(mongo)]) {
+for (const subject of [memory, sqlite, sqliteIndexing, sqliteShared, ...servers.map(mongo)]) {
   accountsContract(subject)
   documentsContract(subject)
   expiringContract(subject)

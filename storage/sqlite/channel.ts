@@ -1,23 +1,22 @@
-import { Worker } from 'node:worker_threads'
 import type { BareJid } from '#stanzas/jid.ts'
 import type { CommitObserver } from '../driver.ts'
 import type { LogId, LogRecord } from '../shapes.ts'
 import { StorageError } from '../storage-error.ts'
 import { Batch, Dictionary, type Done } from './batch.ts'
-import { errorOf, type Failure, failureOf } from './failure.ts'
-import type { Answer, BatchAnswer, CallName, Calls, Request } from './protocol.ts'
-import type { WriterOptions } from './writer.ts'
+import { errorOf, type Failure } from './failure.ts'
+import type { Port } from './port.ts'
+import type { Answer, BatchAnswer, CallName, Calls } from './protocol.ts'
 
 const SMALLEST_BYTES = 64 * 1024
 /** Memory of a batch larger than this is given back instead of used again. */
 const MAX_KEPT_BYTES = 4 * 1024 * 1024
 
 /**
- * The main thread's end of the writer. What one turn asks for goes off together at its end; while the writer commits, everything new is collected
+ * The asking end of the writer. What one turn asks for goes off together at its end; while the writer commits, everything new is collected
  * and goes off as soon as it answers. So an idle store answers at once, and a busy one commits in groups as large as they need to be.
  */
 export class Channel {
-  readonly #worker: Worker
+  readonly #port: Port
   readonly #observer: CommitObserver | undefined
   readonly #dictionary = new Dictionary()
   #collecting: Batch
@@ -31,30 +30,11 @@ export class Channel {
   #closed: Promise<void> | undefined
   readonly #backups: { readonly resolve: () => void; readonly reject: (error: Error) => void }[] = []
 
-  private constructor(worker: Worker, observer: CommitObserver | undefined) {
-    this.#worker = worker
+  constructor(port: Port, observer?: CommitObserver) {
+    this.#port = port
     this.#observer = observer
     this.#collecting = new Batch(this.#dictionary, new ArrayBuffer(SMALLEST_BYTES))
-    worker.on('message', (answer: Answer) => this.#take(answer))
-    worker.on('error', (error) =>
-      this.#stop(new StorageError('the database writer stopped', { isTransient: false, cause: error })),
-    )
-    worker.on('exit', () => this.#stop(new StorageError('the store is closed', { isTransient: false })))
-  }
-
-  /** Starts a writer; resolves when its database is open. */
-  static open(options: WriterOptions, observer?: CommitObserver): Promise<Channel> {
-    // The published package holds compiled files, whose names end in .js.
-    const file = new URL(import.meta.url.endsWith('.ts') ? './writer.ts' : './writer.js', import.meta.url)
-    const worker = new Worker(file, { workerData: options, name: 'storage' })
-    return new Promise((resolve, reject) => {
-      worker.once('error', (error) => reject(errorOf(failureOf(error))))
-      worker.once('exit', () => reject(new StorageError('the database writer did not start', { isTransient: false })))
-      worker.once('message', (answer: Answer) => {
-        if (answer.kind === 'failed') reject(errorOf(answer.failure))
-        else resolve(new Channel(worker, observer))
-      })
-    })
+    port.listen({ answered: (answer) => this.#take(answer), ended: (reason) => this.#stop(reason) })
   }
 
   append(record: LogRecord, done: Done): void {
@@ -82,11 +62,11 @@ export class Channel {
     await this.write('flush')
     return new Promise((resolve, reject) => {
       this.#backups.push({ resolve, reject })
-      this.#send({ kind: 'backup', path }, [])
+      this.#port.send({ kind: 'backup', path })
     })
   }
 
-  /** Commits what is queued and ends the writer. */
+  /** Commits what is queued and ends the way to the writer, with the writer if it is this process's. */
   close(): Promise<void> {
     this.#closed ??= this.#close()
     return this.#closed
@@ -94,11 +74,10 @@ export class Channel {
 
   async #close(): Promise<void> {
     if (this.#refusal !== undefined) return
-    const exited = new Promise<void>((resolve) => this.#worker.once('exit', () => resolve()))
-    const closed = this.write('close')
+    const last = this.write(this.#port.farewell)
     this.#refusal = new StorageError('the store is closed', { isTransient: false })
-    await closed
-    await exited
+    await last
+    await this.#port.close()
   }
 
   #call<N extends CallName>(isWrite: boolean, name: N, args: Parameters<Calls[N]>): Promise<ReturnType<Calls[N]>> {
@@ -127,11 +106,7 @@ export class Channel {
     this.#sentAtMs = this.#observer?.monotonicMs() ?? 0
     this.#collecting = new Batch(this.#dictionary, this.#spare ?? new ArrayBuffer(SMALLEST_BYTES))
     this.#spare = undefined
-    this.#send(message, [message.bytes])
-  }
-
-  #send(request: Request, transferred: readonly ArrayBuffer[]): void {
-    this.#worker.postMessage(request, transferred)
+    this.#port.send(message)
   }
 
   #take(answer: Answer): void {

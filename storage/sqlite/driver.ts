@@ -5,6 +5,8 @@ import { Channel } from './channel.ts'
 import { sqliteDocuments } from './documents.ts'
 import { sqliteExpiring } from './expiring.ts'
 import { sqliteLog } from './log.ts'
+import { openSocketPort } from './socket-port.ts'
+import { openWorkerPort } from './worker-port.ts'
 import type { WriterOptions } from './writer.ts'
 
 /** Keeps everything in one SQLite file, written by a thread of its own in one transaction per group of operations. */
@@ -26,7 +28,12 @@ export class SqliteDriver implements Driver {
     { nowMs, ...options }: WriterOptions & { readonly nowMs: () => number },
     observer?: CommitObserver,
   ): Promise<SqliteDriver> {
-    return new SqliteDriver(await Channel.open(options, observer), nowMs)
+    return new SqliteDriver(new Channel(await openWorkerPort(options), observer), nowMs)
+  }
+
+  /** Uses the store of another process of this machine, which offers it at this socket. */
+  static async connect(socket: string, nowMs: () => number, observer?: CommitObserver): Promise<SqliteDriver> {
+    return new SqliteDriver(new Channel(await openSocketPort(socket), observer), nowMs)
   }
 
   documents<T>(name: string): Documents<T> {

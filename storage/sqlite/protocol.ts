@@ -5,7 +5,7 @@ import type { Failure } from './failure.ts'
 import type { LogCalls } from './log.ts'
 
 /**
- * What passes between the main thread and the writer. Log appends and cleared marks, which every message causes, are packed into one transferred
+ * What passes between a channel and the writer. Log appends and cleared marks, which every message causes, are packed into one transferred
  * buffer; everything else is a list of calls, each placed after so many of the packed operations.
  */
 export type Calls = AccountCalls &
@@ -31,6 +31,8 @@ export interface Call {
 export interface BatchMessage {
   readonly kind: 'batch'
   readonly bytes: ArrayBuffer
+  /** How much of them the operations take. */
+  readonly length: number
   readonly operations: number
   /** The dictionary's new texts; `firstName` is the reference of the first, and 0 starts a new dictionary. */
   readonly firstName: number

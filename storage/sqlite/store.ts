@@ -11,7 +11,7 @@ import { LogReader } from './log-reader.ts'
 import { LogRemover } from './log-remover.ts'
 import { LogStore } from './log-store.ts'
 import { Meta } from './meta.ts'
-import { Names } from './names.ts'
+import { Names, type References } from './names.ts'
 import { type Pace, USUAL_PACE } from './pace.ts'
 import { PeerIndex } from './peer-index.ts'
 import { PlaceIndex } from './place-index.ts'
@@ -26,6 +26,7 @@ import {
   OPERATION_APPEND,
 } from './protocol.ts'
 import { Records } from './records.ts'
+import type { Task } from './store-socket.ts'
 import { WordIndex } from './word-index.ts'
 
 /** After a failed slice, so many batches pass before the next try: a full disk is not filled by trying. */
@@ -86,29 +87,46 @@ export class Store {
   }
 
   /** Commits a batch, or nothing of it; reads are answered either way. */
-  perform(batch: BatchMessage): BatchAnswer {
-    this.#names.define(batch.firstName, batch.names)
-    const isReading = batch.operations === 0 && !this.#log.hasRetained && batch.calls.every((call) => !call.isWrite)
-    if (isReading)
-      return this.#answer(
-        batch,
-        new Map(),
-        batch.calls.map((call) => this.#look(call)),
-      )
+  perform(batch: BatchMessage, references: References): BatchAnswer {
     try {
-      this.#begin.run()
-      this.#log.begin()
-      const answer = this.#carryOut(batch)
-      this.#log.finish()
-      this.#commit.run()
-      this.#log.succeed()
-      return answer
+      if (this.#isReading(batch)) return this.#carryOut(batch, references)
+      return this.#committed(() => this.#carryOut(batch, references))
     } catch (error) {
-      this.#rollBack()
-      this.#log.fail()
       const failure = failureOf(error)
       const results = batch.calls.map((call) => (call.isWrite ? { failure } : this.#look(call)))
       return { ...this.#answer(batch, new Map(), results), failure }
+    }
+  }
+
+  /** Commits the batches of several channels together; if that fails, each by itself, so that none pays for another's. */
+  performAll(tasks: readonly Task[]): readonly BatchAnswer[] {
+    if (tasks.length > 1) {
+      try {
+        return this.#committed(() => tasks.map(({ batch, references }) => this.#carryOut(batch.read(), references)))
+      } catch {
+        // Each is tried as it came, and tells its own what is wrong.
+      }
+    }
+    return tasks.map(({ batch, references }) => this.perform(batch.read(), references))
+  }
+
+  #isReading(batch: BatchMessage): boolean {
+    return batch.operations === 0 && !this.#log.hasRetained && batch.calls.every((call) => !call.isWrite)
+  }
+
+  #committed<T>(work: () => T): T {
+    try {
+      this.#begin.run()
+      this.#log.begin()
+      const result = work()
+      this.#log.finish()
+      this.#commit.run()
+      this.#log.succeed()
+      return result
+    } catch (error) {
+      this.#rollBack()
+      this.#log.fail()
+      throw error
     }
   }
 
@@ -146,7 +164,8 @@ export class Store {
     this.#log.close()
   }
 
-  #carryOut(batch: BatchMessage): BatchAnswer {
+  #carryOut(batch: BatchMessage, references: References): BatchAnswer {
+    this.#names.use(references, batch)
     const bytes = Buffer.from(batch.bytes)
     const view = new DataView(batch.bytes)
     const refused = new Map<number, Failure>()
