@@ -6,6 +6,7 @@ import type { Clock } from './base/clock.ts'
 import type { CoreConfig } from './base/core-config.ts'
 import type { Logger } from './base/log.ts'
 import type { Metrics } from './base/metrics.ts'
+import type { AccountNews } from './core/account-news.ts'
 import { Accounts } from './core/accounts.ts'
 import { Delivery } from './core/delivery.ts'
 import { type Device, Devices } from './core/devices.ts'
@@ -25,6 +26,7 @@ import { Router } from './core/router.ts'
 import type { Session, SessionHost } from './core/session.ts'
 import { Sessions } from './core/sessions.ts'
 import { UnderWay } from './core/under-way.ts'
+import { Fleet, type FleetParts } from './fleet.ts'
 import { measure, stanzaCounts } from './measures.ts'
 import { C2sStream } from './stream/c2s.ts'
 import type { Accept } from './stream/connection.ts'
@@ -49,6 +51,8 @@ export interface AssemblyOptions {
   readonly metrics: Metrics
   /** Outlives restarts (see `Accounts`). */
   readonly decoySecret: Buffer
+  /** The other processes that serve the same accounts; they are left when the server stops. */
+  readonly fleet?: FleetParts
 }
 
 /** A whole server but for its listeners and its database: what the program and the conversation tests have in common. */
@@ -106,6 +110,7 @@ export const assemble = async (options: AssemblyOptions): Promise<Assembly> => {
   const ledger = await Ledger.open(driver.log, clock, {
     mode: config.ledger.mode,
     retention,
+    ...(options.fleet === undefined ? {} : { node: options.fleet.homes.number }),
   })
   const delivery = new Delivery({
     sessions,
@@ -138,6 +143,35 @@ export const assemble = async (options: AssemblyOptions): Promise<Assembly> => {
   })
 
   const homeCalls = new HomeCalls((account, call, error) => log.warn('home-not-told', { account, call, error }))
+  const forget = (account: BareJid): void => {
+    accounts.forget(account)
+    devices.leave(account)
+    hooks.emit('account-left', { account })
+  }
+  const accept: Accept = (connection) => {
+    const stream = new C2sStream(connection, c2s)
+    streams.add(stream)
+    return stream
+  }
+  const fleet: Fleet | undefined =
+    options.fleet === undefined
+      ? undefined
+      : new Fleet({
+          ...options.fleet,
+          entries: driver.log,
+          sessions,
+          accounts,
+          ledger,
+          delivery,
+          resends,
+          router,
+          homeCalls,
+          accept: (connection) => accept(connection),
+          clock,
+          log,
+          forget,
+          hear: (news) => hear(news),
+        })
   const modules = inStartOrder(options.modules)
   const registry = registryOf(modules)
   const started = await startModules(modules, {
@@ -155,8 +189,8 @@ export const assemble = async (options: AssemblyOptions): Promise<Assembly> => {
       metrics,
       registry,
       emit: hooks.emit.bind(hooks),
-      isHere: () => true,
-      isAlone: true,
+      isHere: (account) => fleet?.isHere(account) ?? true,
+      isAlone: options.fleet === undefined,
       callHome: homeCalls.call.bind(homeCalls),
       tellHome: homeCalls.tell.bind(homeCalls),
     },
@@ -186,35 +220,55 @@ export const assemble = async (options: AssemblyOptions): Promise<Assembly> => {
   const unsubscribe = [
     accounts.on('created', ({ account }) => {
       accountChanges.add('created')
+      void fleet?.tell({ kind: 'created', account })
       hooks.emit('account-created', { account })
     }),
     accounts.on('deleted', async ({ account }) => {
       accountChanges.add('deleted')
       turnOut(account, 'not-authorized', 'the account was deleted')
+      await fleet?.tell({ kind: 'deleted', account })
       await devices.forget(account)
       await hooks.announce('account-deleted', { account })
       await ledger.forget(account)
     }),
     accounts.on('changed', async ({ account, what, by }) => {
       accountChanges.add(what)
+      await fleet?.tell(what === 'password' ? { kind: what, account, spared: by } : { kind: what, account })
       if (what === 'enabled') return
       const changed = sessions.of(account).find(({ jid }) => jid === by)
       if (what === 'disabled') turnOut(account, 'not-authorized', 'the account was disabled')
       else turnOut(account, 'reset', 'the password was changed', by)
       await devices.forget(account, changed?.device)
     }),
-    devices.onRevoked((account, id) => {
-      const isOn = (device: string | undefined): boolean => device === id
-      for (const stream of streams)
-        if (stream.account === account && stream.session === undefined && isOn(stream.device))
-          stream.fail('not-authorized', REVOKED)
-      for (const session of sessions.of(account)) if (isOn(session.device)) life.kick(session, 'not-authorized', REVOKED, true)
+    devices.onRevoked((account, device) => {
+      void fleet?.tell({ kind: 'revoked', account, device })
+      shutOut(account, device)
     }),
   ]
   /** Ends whatever is logged in to the account, also what has bound no resource yet. */
   const turnOut = (account: BareJid, condition: StreamErrorCondition, text: string, spared?: Jid): void => {
     for (const stream of streams) if (stream.account === account && stream.session === undefined) stream.fail(condition, text)
     life.kickAccount(account, condition, text, spared)
+  }
+  /** Ends what is logged in to the account on a device that may not any more. */
+  const shutOut = (account: BareJid, id: string): void => {
+    const isOn = (device: string | undefined): boolean => device === id
+    for (const stream of streams)
+      if (stream.account === account && stream.session === undefined && isOn(stream.device))
+        stream.fail('not-authorized', REVOKED)
+    for (const session of sessions.of(account)) if (isOn(session.device)) life.kick(session, 'not-authorized', REVOKED, true)
+  }
+  /** Another node has changed an account: what is remembered of it is outdated, and its sessions here may not go on. */
+  const hear = (news: AccountNews): void => {
+    const { account } = news
+    accounts.forget(account)
+    devices.leave(account)
+    if (news.kind === 'deleted') {
+      turnOut(account, 'not-authorized', 'the account was deleted')
+      hooks.emit('account-left', { account })
+    } else if (news.kind === 'disabled') turnOut(account, 'not-authorized', 'the account was disabled')
+    else if (news.kind === 'password') turnOut(account, 'reset', 'the password was changed', news.spared)
+    else if (news.kind === 'revoked') shutOut(account, news.device)
   }
 
   const stanzas = stanzaCounts(metrics)
@@ -283,6 +337,7 @@ export const assemble = async (options: AssemblyOptions): Promise<Assembly> => {
     mechanisms: config.login.mechanisms,
     allowPlainWithoutTls: config.login.allowPlainWithoutTls,
     throttle,
+    houses: () => fleet?.houses,
     onOutcome: (mechanism, result) => outcomes.add(mechanism, result),
   })
   const bind2 = new Bind2({
@@ -355,11 +410,7 @@ export const assemble = async (options: AssemblyOptions): Promise<Assembly> => {
   if (retention !== Number.POSITIVE_INFINITY || ledger.retentionOf !== undefined) sweep.start()
 
   return {
-    accept(connection) {
-      const stream = new C2sStream(connection, c2s)
-      streams.add(stream)
-      return stream
-    },
+    accept,
     clock,
     accounts,
     devices,
@@ -379,6 +430,7 @@ export const assemble = async (options: AssemblyOptions): Promise<Assembly> => {
       ledger.tidy()
       for (const off of unsubscribe) off()
       for (const { parts } of started.toReversed()) await parts.stop?.()
+      await fleet?.stop()
     },
   }
 }

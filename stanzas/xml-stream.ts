@@ -6,7 +6,7 @@ import { parseStanza, Stanza } from './stanza.ts'
 import { tag } from './start-tag.ts'
 import { borrowTokenizer, NO_SCOPE, returnTokenizer, type Scope, type Tokenizer, type XmlLimits } from './tokenizer.ts'
 import { UnfinishedElement } from './unfinished-element.ts'
-import { wire } from './wire.ts'
+import { escapeAttribute, type Wire, wire } from './wire.ts'
 import { readCharacter } from './xml-chars.ts'
 import { readXmlDeclaration } from './xml-declaration.ts'
 import { malformed, restricted, XmlError } from './xml-error.ts'
@@ -83,6 +83,23 @@ export class XmlStream {
     this.#state = 'restarted'
     this.#root = ''
     this.#scope = NO_SCOPE
+  }
+
+  /** The header of the stream that is being read, with these attributes in place of its own: what follows can be read behind it somewhere else. */
+  header(attributes: string): Wire {
+    const { ns, bindings } = this.#scope
+    const declared = bindings.map(({ prefix, uri }) => ` xmlns:${prefix}='${escapeAttribute(uri)}'`).join('')
+    return wire(`<${this.#root} xmlns='${escapeAttribute(ns)}'${declared}${attributes}>`)
+  }
+
+  /** The end tag of the stream. */
+  get endTag(): Wire {
+    return wire(`</${this.#root}>`)
+  }
+
+  /** The bytes of an element whose end has not come yet. */
+  get unread(): Buffer {
+    return this.#unfinished?.bytes ?? Buffer.alloc(0)
   }
 
   /** Ends reading: no callback comes after this call, the rest is ignored. */

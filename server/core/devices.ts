@@ -79,7 +79,8 @@ const MAX_NAME_LENGTH = 100
 /** The devices of all accounts: who they say they are, and the tokens they hold. */
 export class Devices {
   readonly #options: DevicesOptions
-  readonly #known: BoundedCache<string, Device>
+  /** By account, then by id. */
+  readonly #known: BoundedCache<BareJid, Map<string, Device>>
   /** Grows when devices are forgotten: what was read before may have been forgotten since. */
   #generation = 0
   readonly #revoked = new Set<(account: BareJid, id: string) => void>()
@@ -96,15 +97,27 @@ export class Devices {
 
   /** Calls back with the device as it is at that moment; without a promise when it was read lately. */
   look<T>(account: BareJid, id: string, use: (device: Device | undefined) => T | Promise<T>): T | Promise<T> {
-    const key = keyOf(account, id)
-    const known = this.#known.get(key)
+    const known = this.#known.get(account)?.get(id)
     if (known !== undefined) return use(known)
     const generation = this.#generation
-    return this.#options.storage.get(key).then((device): T | Promise<T> => {
+    return this.#options.storage.get(keyOf(account, id)).then((device): T | Promise<T> => {
       if (generation !== this.#generation) return this.look(account, id, use)
-      if (device !== undefined && this.#known.get(key) === undefined) this.#known.set(key, device)
-      return use(this.#known.get(key) ?? device)
+      const latest = this.#known.get(account)?.get(id)
+      if (device !== undefined && latest === undefined) this.#remember(account, id, device)
+      return use(latest ?? device)
     })
+  }
+
+  #remember(account: BareJid, id: string, device: Device): void {
+    const known = this.#known.get(account) ?? new Map<string, Device>()
+    known.set(id, device)
+    this.#known.set(account, known)
+  }
+
+  /** Drops what is remembered of an account that another process may change from now on, or has changed. */
+  leave(account: BareJid): void {
+    this.#generation++
+    this.#known.delete(account)
   }
 
   /** Whether a token may be used now, by this mechanism and with this count, for the account as it stands. */
@@ -131,7 +144,7 @@ export class Devices {
     const hasNewTokens = device.current?.secret !== known?.current?.secret || device.next?.secret !== known?.next?.secret
     const isWritten = hasNewTokens || login.count !== undefined || isNews(known, device)
     if (!isWritten) return issued
-    const saved = this.#save(keyOf(account.jid, id), device)
+    const saved = this.#save(account.jid, id, device)
     if (known === undefined) this.#makeRoom(account.jid, id)
     // A token that the client learns, or believes to be gone, must be kept, or gone. The rest may come later.
     if (hasNewTokens) return saved.then(() => issued)
@@ -150,15 +163,15 @@ export class Devices {
     return { secret, mechanism, under, issuedAtMs: nowMs, expiresAtMs: nowMs + tokenLifetimeMs }
   }
 
-  #save(key: string, device: Device): Promise<void> {
-    this.#known.set(key, device)
+  #save(account: BareJid, id: string, device: Device): Promise<void> {
+    this.#remember(account, id, device)
     const lastsUntilMs = Math.max(
       device.lastSeenMs + this.#options.memoryMs,
       device.current?.expiresAtMs ?? 0,
       device.next?.expiresAtMs ?? 0,
     )
-    return this.#options.storage.put(key, device, lastsUntilMs).catch((error: unknown) => {
-      this.#known.delete(key)
+    return this.#options.storage.put(keyOf(account, id), device, lastsUntilMs).catch((error: unknown) => {
+      this.#known.get(account)?.delete(id)
       throw error
     })
   }
@@ -196,7 +209,7 @@ export class Devices {
     for (const { id } of await this.list(account)) {
       const kept = id === staying ? await this.look(account, id, (known) => known) : undefined
       if (kept === undefined) await this.#drop(account, id)
-      else await this.#save(keyOf(account, id), withoutTokens(kept))
+      else await this.#save(account, id, withoutTokens(kept))
     }
   }
 
@@ -207,10 +220,9 @@ export class Devices {
   }
 
   #drop(account: BareJid, id: string): Promise<boolean> {
-    const key = keyOf(account, id)
-    const dropped = this.#options.storage.delete(key)
+    const dropped = this.#options.storage.delete(keyOf(account, id))
     this.#generation++
-    this.#known.delete(key)
+    this.#known.get(account)?.delete(id)
     return dropped
   }
 }

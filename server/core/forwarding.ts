@@ -52,6 +52,8 @@ interface Way {
   open: number
   /** What waits until it is known where the address is at home. */
   waiting: Forward[] | undefined
+  /** Who waits for that. */
+  onCleared?: (() => void)[]
 }
 
 const STANZA = 'stanza'
@@ -135,6 +137,16 @@ export class Forwarding {
     this.#send(key, { stanza, awaited, isBehind: undefined })
   }
 
+  /** Resolves when nothing to the address waits until it is known where that is at home. */
+  cleared(key: string): Promise<void> | undefined {
+    const way = this.#ways.get(key)
+    if (way?.waiting === undefined) return undefined
+    return new Promise((resolve) => {
+      way.onCleared ??= []
+      way.onCleared.push(resolve)
+    })
+  }
+
   #send(key: string, forward: Forward): void {
     const way = this.#ways.get(key)
     if (way?.waiting !== undefined) return this.#wait(way.waiting, forward)
@@ -199,7 +211,7 @@ export class Forwarding {
           waiting.shift()
         }
         if (waiting.length > 0) return again()
-        way.waiting = undefined
+        this.#clear(way)
         if (way.open === 0) this.#ways.delete(key)
         return
       }
@@ -207,6 +219,7 @@ export class Forwarding {
       if (home === 'nowhere' && way.waiting?.some(needsHome) === true) return this.#find(key, way, deadlineMs)
       this.#ways.delete(key)
       for (const forward of way.waiting ?? []) this.#handle(key, forward)
+      this.#clear(way)
       if (home === 'nowhere') this.#residence.leave(key)
     }, again)
   }
@@ -214,6 +227,12 @@ export class Forwarding {
   #giveUp(key: string, way: Way): void {
     this.#ways.delete(key)
     for (const forward of way.waiting ?? []) this.#refuse(forward, new StanzaError('remote-server-timeout'))
+    this.#clear(way)
+  }
+
+  #clear(way: Way): void {
+    way.waiting = undefined
+    for (const resolve of way.onCleared?.splice(0) ?? []) resolve()
   }
 
   /** The node was lost: what it has not answered it may have stored or not. */

@@ -1,4 +1,8 @@
 import type { BareJid } from '#stanzas/jid.ts'
+import { toText, toWire, type Wire } from '#stanzas/wire.ts'
+import type { Bus } from './bus.ts'
+import type { Forwarding } from './forwarding.ts'
+import type { Residence } from './residence.ts'
 
 /**
  * What a module does at the home of an account when it is asked by itself, from wherever another account is at home: what no stanza says. Who may ask is for the
@@ -9,10 +13,23 @@ export interface HomeCall {
   readonly handle: (account: BareJid, payload: string) => string | undefined | Promise<string | undefined>
 }
 
+/** The other nodes, where there are some. */
+interface Fleet {
+  readonly bus: Bus
+  readonly residence: Residence
+  readonly forwarding: Forwarding
+}
+
+const ASK = 'home-ask'
+const TELL = 'home-tell'
+const NOTHING = toWire('')
+const SOMETHING = '='
+
 /** Asks the homes of accounts by what modules have registered; a call is named `module.name`. */
 export class HomeCalls {
   readonly #handlers = new Map<string, HomeCall['handle']>()
   readonly #onFailure: (account: BareJid, name: string, error: unknown) => void
+  #fleet: Fleet | undefined
 
   constructor(onFailure: (account: BareJid, name: string, error: unknown) => void) {
     this.#onFailure = onFailure
@@ -26,14 +43,51 @@ export class HomeCalls {
     }
   }
 
+  /** From now on accounts may be at home at other nodes. */
+  reachBy(fleet: Fleet): void {
+    this.#fleet = fleet
+    fleet.bus.onRequest(ASK, async (_from, payload) => {
+      const [account, name, text] = readCall(payload)
+      const answer = await this.call(account, name, text)
+      return answer === undefined ? NOTHING : toWire(SOMETHING + answer)
+    })
+    fleet.bus.onMessage(TELL, (_from, payload) => this.tell(...readCall(payload)))
+  }
+
   /** Runs a call at the account's home, which this process becomes when there is none; rejects when the home cannot be reached, and with what the handler throws. */
   async call(account: BareJid, name: string, payload: string): Promise<string | undefined> {
-    return this.handle(account, name, payload)
+    const fleet = this.#fleet
+    const place = fleet === undefined ? 'here' : await fleet.residence.find(account, true)
+    if (fleet === undefined || place === 'here' || place === 'nowhere') return this.#handleHere(account, name, payload)
+    const answer = toText(await fleet.bus.request(place, ASK, writeCall(account, name, payload)))
+    return answer.startsWith(SOMETHING) ? answer.slice(SOMETHING.length) : undefined
   }
 
   /** Runs a call at the account's home, behind the stanzas that were routed to it before; of an account that is at home nowhere nothing is connected, and nobody is told. */
   tell(account: BareJid, name: string, payload: string): void {
-    this.call(account, name, payload).catch((error: unknown) => this.#onFailure(account, name, error))
+    this.#tell(account, name, payload).catch((error: unknown) => this.#onFailure(account, name, error))
+  }
+
+  async #tell(account: BareJid, name: string, payload: string): Promise<void> {
+    const fleet = this.#fleet
+    if (fleet === undefined) return void (await this.handle(account, name, payload))
+    await fleet.forwarding.cleared(account)
+    const place = await fleet.residence.find(account, false)
+    if (place === 'nowhere') return
+    if (place === 'here') {
+      await fleet.residence.caughtUp(account)
+      await this.#handleHere(account, name, payload)
+    } else fleet.bus.send(place, TELL, writeCall(account, name, payload))
+  }
+
+  async #handleHere(account: BareJid, name: string, payload: string): Promise<string | undefined> {
+    const residence = this.#fleet?.residence
+    residence?.enter(account)
+    try {
+      return await this.handle(account, name, payload)
+    } finally {
+      residence?.exit(account)
+    }
   }
 
   /** Runs a call in this process. */
@@ -43,3 +97,7 @@ export class HomeCalls {
     return handle(account, payload)
   }
 }
+
+const writeCall = (account: BareJid, name: string, payload: string): Wire => toWire(JSON.stringify([account, name, payload]))
+
+const readCall = (payload: Wire): [account: BareJid, name: string, payload: string] => JSON.parse(toText(payload))

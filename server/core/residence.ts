@@ -6,11 +6,14 @@ import { type Home, type Homes, HomesError } from './homes.ts'
 import type { Sessions } from './sessions.ts'
 
 interface Held {
-  /** What is under way for the address. */
-  uses: number
+  /** What has begun for the address, and how much of it is over. */
+  begun: number
+  over: number
   /** When something last ended, or began to log in. */
   lastMs: number
   loginMs: number
+  /** Who waits until so much is over. */
+  readonly waiting: { readonly at: number; readonly resolve: () => void }[]
 }
 
 /** Where an address is at home, as far as this node needs to know. */
@@ -117,7 +120,13 @@ export class Residence {
         .onCame(address, wasLost)
         .then(() => {
           if (this.#homes.known(address)?.kind !== 'mine') throw new HomesError('unavailable', `${address} was lost at once`)
-          this.#held.set(address, { uses: 0, lastMs: this.#clock.monotonicMs(), loginMs: Number.NEGATIVE_INFINITY })
+          this.#held.set(address, {
+            begun: 0,
+            over: 0,
+            waiting: [],
+            lastMs: this.#clock.monotonicMs(),
+            loginMs: Number.NEGATIVE_INFINITY,
+          })
         })
         .finally(() => this.#coming.delete(address))
       this.#coming.set(address, coming)
@@ -158,14 +167,22 @@ export class Residence {
   /** Something begins for an address that is at home here: until `exit` it stays. */
   enter(address: string): void {
     const held = this.#held.get(address)
-    if (held !== undefined) held.uses++
+    if (held !== undefined) held.begun++
   }
 
   exit(address: string): void {
     const held = this.#held.get(address)
     if (held === undefined) return
-    held.uses--
+    held.over++
     held.lastMs = this.#clock.monotonicMs()
+    while ((held.waiting[0]?.at ?? Number.POSITIVE_INFINITY) <= held.over) held.waiting.shift()?.resolve()
+  }
+
+  /** Resolves when what has begun for the address so far is over, or as much of what began later. */
+  caughtUp(address: string): Promise<void> | undefined {
+    const held = this.#held.get(address)
+    if (held === undefined || held.over === held.begun) return undefined
+    return new Promise((resolve) => held.waiting.push({ at: held.begun, resolve }))
   }
 
   /** Something was done for an account without being its home: what was remembered by that is forgotten. */
@@ -184,8 +201,8 @@ export class Residence {
     return true
   }
 
-  #isFree(address: string, { uses }: Held): boolean {
-    return uses === 0 && this.#options.sessions.of(address as BareJid).length === 0
+  #isFree(address: string, { begun, over }: Held): boolean {
+    return begun === over && this.#options.sessions.of(address as BareJid).length === 0
   }
 
   async #release(address: string): Promise<void> {

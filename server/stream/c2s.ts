@@ -15,6 +15,7 @@ import { XmlError, type XmlLimits, XmlStream, type XmlStreamHandler } from '#sta
 import type { Connection, ConnectionHandler } from './connection.ts'
 import type { Phase, StreamFeature } from './feature.ts'
 import type { StanzaSink } from './outlet.ts'
+import type { Relay } from './relay.ts'
 import { StreamError, type StreamErrorCondition } from './stream-error.ts'
 
 /** What every client stream of a server shares. */
@@ -54,6 +55,12 @@ const BYTES_A_STANZA = 4_096
 /** The clock is read once for so many parts of a burst. */
 const GRANTS_A_BURST = 10
 
+/** An input that waits, and how it can be written again. */
+interface Held {
+  readonly run: () => void
+  readonly text: () => Wire
+}
+
 const key = (ns: string, name: string): string => `${name} ${ns}`
 
 /** One client's stream: header, negotiation, errors and close (RFC 6120 §4), over TCP or in WebSocket frames (RFC 7395). */
@@ -69,7 +76,9 @@ export class C2sStream implements ConnectionHandler, XmlStreamHandler, StanzaSin
   #loginTimer: Timer | undefined
   #isWaiting = false
   /** What came while an earlier input was being answered. */
-  #held: (() => void)[] | undefined
+  #held: Held[] | undefined
+  /** What the client sends goes on to another node. */
+  #relay: Relay | undefined
   #isOpen = false
   #isLeaving = false
   #hasClosed = false
@@ -137,6 +146,7 @@ export class C2sStream implements ConnectionHandler, XmlStreamHandler, StanzaSin
   // ---- what comes in
 
   onData(chunk: Buffer): void {
+    if (this.#relay !== undefined) return this.#relay.onData(chunk)
     this.silentRounds = 0
     this.#bytes += chunk.length
     if (this.#bytes >= BYTES_A_STANZA) {
@@ -152,7 +162,11 @@ export class C2sStream implements ConnectionHandler, XmlStreamHandler, StanzaSin
 
   /** The connection is gone; without a reason, the peer has sent its end tag (RFC 6120 §4.4). */
   onClose(reason?: string): void {
-    if (reason === undefined) return this.#isWaiting ? this.#hold(() => this.#leave()) : this.#leave()
+    if (this.#relay !== undefined) return this.#relayed(this.#relay, reason ?? '')
+    if (reason === undefined)
+      return this.#isWaiting
+        ? this.#hold({ run: () => this.#leave(), text: () => (this.#isFramed ? CLOSE_FRAME : this.#xml.endTag) })
+        : this.#leave()
     this.#shut(this.#isLeaving)
     this.#host.log.debug('stream-closed', { address: this.remoteAddress, reason })
   }
@@ -196,7 +210,7 @@ export class C2sStream implements ConnectionHandler, XmlStreamHandler, StanzaSin
 
   onStanza(stanza: Stanza): void {
     if (--this.#credit < 0) this.#charge()
-    if (this.#isWaiting) return this.#hold(() => this.#take(stanza))
+    if (this.#isWaiting) return this.#hold({ run: () => this.#take(stanza), text: () => stanza.selfContained })
     this.#take(stanza)
   }
 
@@ -268,7 +282,7 @@ export class C2sStream implements ConnectionHandler, XmlStreamHandler, StanzaSin
 
   onElement(element: Element): void {
     if (--this.#credit < 0) this.#charge()
-    if (this.#isWaiting) return this.#hold(() => this.#answer(element))
+    if (this.#isWaiting) return this.#hold({ run: () => this.#answer(element), text: () => this.#textOf(element) })
     this.#answer(element)
   }
 
@@ -309,7 +323,7 @@ export class C2sStream implements ConnectionHandler, XmlStreamHandler, StanzaSin
     )
   }
 
-  #hold(input: () => void): void {
+  #hold(input: Held): void {
     this.#held ??= []
     this.#held.push(input)
     this.#pauseFor(BY_WAIT)
@@ -321,7 +335,7 @@ export class C2sStream implements ConnectionHandler, XmlStreamHandler, StanzaSin
       while (!this.#isWaiting && this.#held !== undefined) {
         const input = this.#held.shift()
         if (input === undefined) this.#dropHeld()
-        else input()
+        else input.run()
       }
     } catch (error) {
       this.#failWith(error)
@@ -342,6 +356,41 @@ export class C2sStream implements ConnectionHandler, XmlStreamHandler, StanzaSin
     if ((this.#pauses & reason) === 0) return
     this.#pauses &= ~reason
     if (this.#pauses === 0) this.connection.resume()
+  }
+
+  // ---- a client whose account is at home at another node
+
+  /** What the client has said on its stream, for a node that goes on with it: the header, and this element. */
+  retells(element: Element): readonly Wire[] {
+    const from = this.#from === undefined ? '' : ` from='${escapeAttribute(this.#from)}'`
+    const attributes = ` to='${escapeAttribute(this.#host.domain.jid)}'${from} version='1.0'`
+    const header = this.#isFramed ? wire(`<open xmlns='${NS_FRAMING}'${attributes}/>`) : this.#xml.header(attributes)
+    return [header, this.#textOf(element)]
+  }
+
+  /** From now on everything goes to that node and comes from there; first what has come meanwhile. */
+  goesOnAt(relay: Relay): void {
+    this.#relay = relay
+    this.#loginTimer?.cancel()
+    this.#loginTimer = undefined
+    this.#rateTimer?.cancel()
+    this.#notes = undefined
+    for (const { text } of this.#held ?? []) relay.onData(Buffer.from(text(), 'latin1'))
+    if (this.#xml.unread.length > 0) relay.onData(this.#xml.unread)
+    this.#xml.stop()
+    this.#dropHeld()
+    this.#resumeFrom(BY_RATE)
+  }
+
+  #relayed(relay: Relay, reason: string): void {
+    if (this.#hasClosed) return
+    this.#hasClosed = true
+    relay.onClose(reason)
+    this.#host.onGone(this)
+  }
+
+  #textOf(element: Element): Wire {
+    return this.#isFramed ? serialize(element, '') : serialize(element, NS_CLIENT)
   }
 
   // ---- the steps of negotiation, called by features
@@ -401,7 +450,7 @@ export class C2sStream implements ConnectionHandler, XmlStreamHandler, StanzaSin
 
   /** Writes an element that is no stanza. */
   send(element: Element): void {
-    this.connection.write(this.#isFramed ? serialize(element, '') : serialize(element, NS_CLIENT))
+    this.connection.write(this.#textOf(element))
   }
 
   write(data: Wire): void {
@@ -488,6 +537,8 @@ export class C2sStream implements ConnectionHandler, XmlStreamHandler, StanzaSin
 
   #failWith(error: unknown): void {
     if (this.#hasClosed) return
+    // Its stream is the other node's to end: the client comes back.
+    if (this.#relay !== undefined) return this.#relay.cut()
     const cause = asStreamError(error)
     this.#host.onFailed(cause.condition)
     if (cause.condition === 'internal-server-error') this.#host.log.error('stream-failed', { address: this.remoteAddress, error })
@@ -519,7 +570,7 @@ export class C2sStream implements ConnectionHandler, XmlStreamHandler, StanzaSin
 
   #finish(isPeaceful: boolean): void {
     if (this.#hasClosed) return
-    this.connection.write(wire(this.#isFramed ? `<close xmlns='${NS_FRAMING}'/>` : '</stream:stream>'))
+    this.connection.write(this.#isFramed ? CLOSE_FRAME : wire('</stream:stream>'))
     this.#shut(isPeaceful)
     this.connection.end()
   }
@@ -540,6 +591,8 @@ export class C2sStream implements ConnectionHandler, XmlStreamHandler, StanzaSin
     this.#host.onGone(this)
   }
 }
+
+const CLOSE_FRAME = wire(`<close xmlns='${NS_FRAMING}'/>`)
 
 /** What is offered is mostly the same object each time. */
 const offers = new WeakMap<Element, Wire>()

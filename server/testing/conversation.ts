@@ -6,7 +6,9 @@ import { Metrics } from '#server/base/metrics.ts'
 import { deriveCredentials } from '#server/core/credentials.ts'
 import type { Module } from '#server/core/module.ts'
 import { streamLimitsOf } from '#server/core/stream-limits.ts'
+import type { FleetParts } from '#server/fleet.ts'
 import { ping } from '#server/modules/ping.ts'
+import type { Accept } from '#server/stream/connection.ts'
 import { parseJid } from '#stanzas/jid.ts'
 import { serialize } from '#stanzas/serialize.ts'
 import type { StanzaErrorCondition } from '#stanzas/stanza-error.ts'
@@ -15,8 +17,9 @@ import type { Driver } from '#storage/driver.ts'
 import { MemoryDriver } from '#storage/memory/driver.ts'
 import { Actor } from './actor.ts'
 import { FakeClock } from './fake-clock.ts'
-import { type Carrier, type Lines, openLines } from './lines.ts'
+import { type Carrier, openLines } from './lines.ts'
 import { any, xml } from './match.ts'
+import { MemoryFleet } from './memory-bus.ts'
 import { mortal } from './mortal-driver.ts'
 import { socketListeners } from './socket-listeners.ts'
 
@@ -52,6 +55,8 @@ export interface ConversationOptions {
   readonly config?: Overrides
   /** What carries it; all three unless said. */
   readonly carriers?: readonly Carrier[]
+  /** How many nodes serve it, each with every so manieth client; `WAXWING_TEST_NODES` unless said. One, for tests that look into the server. */
+  readonly nodes?: number
   readonly isDev?: boolean
   /** Where the server logs and counts, for tests that look. */
   readonly log?: Logger
@@ -86,7 +91,12 @@ const withNeeds = (modules: readonly Module[]): readonly Module[] => {
 }
 
 /** The whole server but for its listeners, as conversations have it. */
-export const assembleServer = (options: ConversationOptions, clock: FakeClock, driver: Driver): Promise<Assembly> => {
+export const assembleServer = (
+  options: ConversationOptions,
+  clock: FakeClock,
+  driver: Driver,
+  fleet?: FleetParts,
+): Promise<Assembly> => {
   const modules = withNeeds([ping, ...(options.modules ?? [])])
   const config = loadConfig({
     overrides: { domain: DOMAIN, login: { allowPlainWithoutTls: true }, ...options.config },
@@ -113,23 +123,27 @@ export const assembleServer = (options: ConversationOptions, clock: FakeClock, d
     log: options.log ?? nullLog,
     metrics: options.metrics ?? new Metrics(),
     decoySecret: Buffer.alloc(32, 7),
+    ...(fleet === undefined ? {} : { fleet }),
   })
 }
 
 const setUp = async (carrier: Carrier, options: ConversationOptions): Promise<{ scene: Scene; tearDown(): Promise<void> }> => {
   const clock = new FakeClock()
   const driver = new MemoryDriver({ nowMs: () => clock.nowMs() })
-  let life = mortal(driver)
-  let server = await assembleServer(options, clock, life.driver)
-  const lines = await openLines(carrier, (connection) => server.accept(connection), socketListeners(clock))
-  const settle = settler(lines)
+  const fleet = new MemoryFleet(clock)
+  const count = options.nodes ?? Number(process.env.WAXWING_TEST_NODES ?? 1)
+  let nodes = await startNodes(count, options, clock, driver, fleet)
+  let next = 0
+  const accept: Accept = (connection) => nodeAt(nodes, next++).server.accept(connection)
+  const lines = await openLines(carrier, accept, socketListeners(clock))
+  const settle = settler(() => lines.inTransit() + fleet.inTransit())
   const actors: Actor[] = []
   const scene: Scene = {
     domain: DOMAIN,
     clock,
     carrier,
     get server() {
-      return server
+      return nodeAt(nodes, 0).server
     },
     driver,
     settle,
@@ -139,20 +153,19 @@ const setUp = async (carrier: Carrier, options: ConversationOptions): Promise<{ 
       return actor
     },
     async dies() {
-      life.kill()
+      for (const node of nodes) node.kill()
       for (const actor of actors) await actor.vanishes()
-      // Its timers end; what else it would like to do no longer matters.
-      void server.stop()
+      // Their timers end; what else they would like to do no longer matters.
+      for (const { server } of nodes) void server.stop()
       driver.release()
       await driver.check().catch(() => undefined)
-      life = mortal(driver)
-      server = await assembleServer(options, clock, life.driver)
+      nodes = await startNodes(count, options, clock, driver, fleet)
     },
     async createAccount(text) {
       const jid = parseJid(text)?.bare
       if (jid === undefined) throw new Error(`${text} is no JID`)
       await driver.accounts.create({ jid, createdAtMs: clock.nowMs(), credentials: await credentials, isDisabled: false })
-      server.accounts.forget(jid)
+      for (const { server } of nodes) server.accounts.forget(jid)
     },
     async connect(text) {
       const jid = parseJid(text)
@@ -183,20 +196,59 @@ const setUp = async (carrier: Carrier, options: ConversationOptions): Promise<{ 
   return {
     scene,
     async tearDown() {
-      await server.stop()
+      for (const { server } of nodes) await server.stop()
+      await fleet.close()
       await lines.close()
       await driver.close()
     },
   }
 }
 
+/** A process of the server, and how it is killed. */
+interface Node {
+  readonly server: Assembly
+  readonly kill: () => void
+}
+
+const startNodes = async (
+  count: number,
+  options: ConversationOptions,
+  clock: FakeClock,
+  driver: MemoryDriver,
+  fleet: MemoryFleet,
+): Promise<readonly Node[]> => {
+  const nodes: Node[] = []
+  for (let i = 0; i < count; i++) {
+    const life = mortal(driver)
+    if (count === 1) nodes.push({ server: await assembleServer(options, clock, life.driver), kill: () => life.kill() })
+    else {
+      const { kill, ...parts } = await fleet.join(`n${i}`)
+      const server = await assembleServer(options, clock, life.driver, parts)
+      nodes.push({
+        server,
+        kill() {
+          life.kill()
+          kill()
+        },
+      })
+    }
+  }
+  return nodes
+}
+
+const nodeAt = (nodes: readonly Node[], index: number): Node => {
+  const node = nodes[index % nodes.length]
+  if (node === undefined) throw new Error('there is no node')
+  return node
+}
+
 /** Turns of the loop in which nothing may move before it counts as quiet: several writes one after the other, each with its commit, and what follows from them. */
 const QUIET_TURNS = 24
 
-const settler = (lines: Lines) => async (): Promise<void> => {
+const settler = (inTransit: () => number) => async (): Promise<void> => {
   for (let quiet = 0; quiet < QUIET_TURNS; ) {
     await new Promise((resolve) => setImmediate(resolve))
-    quiet = lines.inTransit() === 0 ? quiet + 1 : 0
+    quiet = inTransit() === 0 ? quiet + 1 : 0
   }
 }
 

@@ -1,8 +1,11 @@
 import type { Accounts } from '#server/core/accounts.ts'
 import type { LoginThrottle } from '#server/core/login-throttle.ts'
+import type { Element } from '#stanzas/element.ts'
 import type { BareJid } from '#stanzas/jid.ts'
 import type { C2sStream } from '../c2s.ts'
+import { type Houses, isAstray } from '../houses.ts'
 import { type BindingType, offeredBindings } from '../sasl/channel-binding.ts'
+import { claimedIn } from '../sasl/claim.ts'
 import { isBinding, tokenMechanisms } from '../sasl/hashed-token.ts'
 import {
   type FastEnvironment,
@@ -26,6 +29,8 @@ export interface LoginOptions {
   readonly allowPlainWithoutTls: boolean
   /** Absent where rates are not limited. */
   readonly throttle: LoginThrottle | undefined
+  /** Where accounts are at home; `undefined` when all are here. */
+  readonly houses?: () => Houses | undefined
   /** An attempt is over; `mechanism` is one of ours, or `none` when the client asked for another. */
   readonly onOutcome: (mechanism: string, result: 'success' | SaslFailure) => void
 }
@@ -50,11 +55,15 @@ export interface Attempt {
   readonly from?: BareJid | undefined
   /** Where it says that it has a token; then it may choose from what takes tokens, and from nothing else. */
   readonly fast?: FastEnvironment | undefined
+  /** Writes the element that began it again, with this initial response. */
+  readonly retell: (initial: string) => Element
 }
 
 /** What one stream has got to. */
 interface Progress {
   exchange: SaslExchange | undefined
+  /** Set until the client has said who it claims to be. */
+  retell: Attempt['retell'] | undefined
   profile: SaslProfile | undefined
   mechanism: string
   failures: number
@@ -136,6 +145,7 @@ export class Logins {
     if (mechanism === undefined)
       return this.#fail(stream, stream.isPrivate || among.length > 0 ? 'invalid-mechanism' : 'encryption-required')
     progress.mechanism = mechanism.name
+    progress.retell = attempt.retell
     if (throttle?.check(stream.remoteAddress).kind === 'refused')
       return this.#fail(stream, 'temporary-auth-failure', 'too many failed logins; try again later')
     progress.exchange = mechanism.start({
@@ -194,6 +204,27 @@ export class Logins {
     const response = decode(text)
     // RFC 6120 §6.5.6
     if (response === undefined) return this.#fail(stream, 'incorrect-encoding')
+    const { retell } = progressOf(stream)
+    const houses = this.#options.houses?.()
+    if (houses === undefined || retell === undefined) return this.#take(stream, exchange, response)
+    return this.#takeAtHome(stream, exchange, response, houses, retell(text))
+  }
+
+  /** Before anything of the account is looked at, its stream goes to where the account is at home. */
+  async #takeAtHome(stream: C2sStream, exchange: SaslExchange, response: Buffer, houses: Houses, login: Element): Promise<void> {
+    const progress = progressOf(stream)
+    progress.retell = undefined
+    const claimed = claimedIn(progress.mechanism, response, this.#options.domain)
+    try {
+      if (claimed === undefined || (await houses.serves(stream, claimed, login))) return this.#take(stream, exchange, response)
+    } catch (error) {
+      if (!isAstray(error)) throw error
+      stream.log.warn('home-not-found', { account: claimed, error })
+      return this.#fail(stream, 'temporary-auth-failure', 'the account cannot be reached; try again later')
+    }
+  }
+
+  #take(stream: C2sStream, exchange: SaslExchange, response: Buffer): void | Promise<void> {
     const outcome = exchange.step(response)
     if (outcome instanceof Promise) return outcome.then((settled) => this.#conclude(stream, settled))
     return this.#conclude(stream, outcome)
@@ -216,7 +247,7 @@ export class Logins {
 const progressOf = (stream: C2sStream): Progress => {
   let progress = stream.notes.get(NOTE) as Progress | undefined
   if (progress === undefined) {
-    progress = { exchange: undefined, profile: undefined, mechanism: 'none', failures: 0 }
+    progress = { exchange: undefined, retell: undefined, profile: undefined, mechanism: 'none', failures: 0 }
     stream.notes.set(NOTE, progress)
   }
   return progress

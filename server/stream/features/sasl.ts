@@ -44,6 +44,7 @@ export const sasl = (logins: Logins): StreamFeature => ({
     return logins.begin(stream, profile, {
       mechanism: element.attrs.mechanism ?? '',
       initial: initial === '' ? undefined : initial,
+      retell: (first) => el(NS_SASL, 'auth', { mechanism: element.attrs.mechanism }, first),
     })
   },
 })

@@ -205,6 +205,10 @@ export const sasl2 = (options: Sasl2Options): StreamFeature => {
       mechanism: element.attrs.mechanism ?? '',
       initial: element.getChildText('initial-response')?.trim(),
       from: stream.from,
+      retell(initial) {
+        const others = element.getChildren().filter(({ name }) => name !== 'initial-response')
+        return el(NS_SASL2, 'authenticate', element.attrs, el(NS_SASL2, 'initial-response', {}, initial), ...others)
+      },
       // XEP-0484 §3.4
       fast: use === undefined || clientId === undefined ? undefined : { devices, clientId, count: use.count },
     })
