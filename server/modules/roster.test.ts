@@ -395,7 +395,7 @@ conversation(
 )
 
 conversation(
-  'modules are answered from memory while the account is connected, and nothing is kept there afterwards',
+  'modules are answered from memory while the account is connected, and of a roster with requests nothing is kept there afterwards',
   { modules, carriers: ['memory'] },
   async ({ connect, driver, server, settle }) => {
     const store = driver.documents<Contact>('roster/contacts')
@@ -427,5 +427,48 @@ conversation(
     expect(await later).toBe(true)
     expect(api.maySeePresence(him, me)).toBeInstanceOf(Promise)
     expect(await api.get('nobody@verona.example' as BareJid, him)).toBeUndefined()
+  },
+)
+
+conversation(
+  'a small roster is not read again when its account comes back soon, and changes made meanwhile are in it',
+  { modules, carriers: ['memory'] },
+  async ({ connect, driver, server, settle, clock }) => {
+    const store = driver.documents<Contact>('roster/contacts')
+    const [me, him] = [JULIET as BareJid, romeo as BareJid]
+    await store.put(me, him, { version: 1, item: { subscription: 'both' } })
+    const api = server.apis.get('roster') as RosterApi
+    await (await connect(`${JULIET}/balcony`)).leaves()
+    await settle()
+
+    const listed = vi.spyOn(DocumentShelf.prototype, 'keys')
+    expect(api.maySeePresence(him, me)).toBe(true)
+    await api.change(me, him, (now) => ({ next: { ...now, item: { subscription: 'none' } } }))
+    expect(api.maySeePresence(him, me)).toBe(false)
+    const juliet = await connect(`${JULIET}/chamber`)
+    await juliet.sends(get('back'))
+    await juliet.receives(result(juliet, 'back', xml`<item jid="${romeo}" subscription="none"/>`))
+    expect(listed).not.toHaveBeenCalled()
+    await juliet.leaves()
+    await settle()
+
+    clock.advance('11m')
+    expect(await api.contactsWith(me, 'from')).toEqual([])
+    expect(listed).toHaveBeenCalled()
+    listed.mockRestore()
+  },
+)
+
+conversation(
+  'a large roster is read again when its account comes back',
+  { modules, carriers: ['memory'] },
+  async ({ connect, driver, server, settle }) => {
+    const store = driver.documents<Contact>('roster/contacts')
+    const me = JULIET as BareJid
+    for (let n = 0; n < 21; n++) await store.put(me, `c${n}@verona.example`, { version: 1, item: { subscription: 'both' } })
+    const api = server.apis.get('roster') as RosterApi
+    await (await connect(`${JULIET}/balcony`)).leaves()
+    await settle()
+    expect(api.contactsWith(me, 'from')).toBeInstanceOf(Promise)
   },
 )

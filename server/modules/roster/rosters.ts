@@ -1,5 +1,6 @@
 import type { Clock } from '#server/base/clock.ts'
 import { QueueFullError, WorkQueue } from '#server/base/work-queue.ts'
+import { BoundedCache } from '#server/core/bounded-cache.ts'
 import type { BareJid } from '#stanzas/jid.ts'
 import { StanzaError } from '#stanzas/stanza-error.ts'
 import type { Documents } from '#storage/shapes.ts'
@@ -11,6 +12,10 @@ const PAGE = 1_000
 const MAX_WAITING = 1_000
 /** Removed contacts that are remembered for the sake of XEP-0237; when there are more, the older half is forgotten. */
 const MAX_REMOVED = 64
+/** Rosters of accounts that have just left or were asked about are kept for when they come back: some 35 MB at most, since larger ones are read again. */
+const AWAY_LIMITS = { maxEntries: 5_000, maxAgeMs: 600_000 }
+const MAX_AWAY_CONTACTS = 20
+const MAX_AWAY_TEXT = 2_000
 /** The document that tells since which version changes are known; no contact has this key. */
 const SINCE = ''
 
@@ -53,24 +58,27 @@ export interface RostersOptions {
 }
 
 /**
- * The rosters of all accounts. Those of accounts that are online are kept in memory, all others are read when they are needed.
+ * The rosters of all accounts. Those of accounts that are online are kept in memory, and small ones for a while longer; all others are read when they are needed.
  * The changes of one account happen strictly one after the other: what was decided is written, then seen in memory, then pushed, then acted on,
  * before the next change is looked at.
  */
 export class Rosters {
   readonly #options: RostersOptions
   readonly #loaded = new Map<BareJid, Roster | Promise<Roster>>()
+  /** Of accounts that are not online. */
+  readonly #away: BoundedCache<BareJid, Roster>
   readonly #queue = new WorkQueue(MAX_WAITING)
   /** How many tasks of an account wait or run. */
   readonly #busy = new Map<BareJid, number>()
 
   constructor(options: RostersOptions) {
     this.#options = options
+    this.#away = new BoundedCache(options.clock, AWAY_LIMITS)
   }
 
   /** The account's roster; without a promise when it is in memory. */
   of(account: BareJid): Roster | Promise<Roster> {
-    const known = this.#loaded.get(account)
+    const known = this.#loaded.get(account) ?? this.#back(account)
     if (known !== undefined) return known
     const isCurrent = (): boolean => this.#loaded.get(account) === loading
     const loading: Promise<Roster> = this.#load(account).then(
@@ -90,9 +98,18 @@ export class Rosters {
     return loading
   }
 
+  /** The roster that was kept of an account that was away; it stays in memory if that is online again. */
+  #back(account: BareJid): Roster | undefined {
+    const kept = this.#away.get(account)
+    if (kept === undefined || !(this.#options.isOnline(account) || this.#busy.has(account))) return kept
+    this.#away.delete(account)
+    this.#loaded.set(account, kept)
+    return kept
+  }
+
   /** What the account keeps of one contact. Of a roster that is not in memory that alone is read: whoever asks may be a stranger who asks again and again. */
   contact(account: BareJid, jid: BareJid): Contact | undefined | Promise<Contact | undefined> {
-    const known = this.#loaded.get(account)
+    const known = this.#loaded.get(account) ?? this.#away.get(account)
     if (known === undefined) return this.#options.store.get(account, jid)
     return known instanceof Promise ? known.then(({ contacts }) => contacts.get(jid)) : known.contacts.get(jid)
   }
@@ -113,13 +130,16 @@ export class Rosters {
 
   /** Lets go of a roster that nobody needs in memory. */
   release(account: BareJid): void {
-    if (this.#options.isOnline(account) || this.#busy.has(account) || this.#loaded.get(account) instanceof Promise) return
+    const roster = this.#loaded.get(account)
+    if (roster === undefined || roster instanceof Promise || this.#options.isOnline(account) || this.#busy.has(account)) return
     this.#loaded.delete(account)
+    if (isSmall(roster)) this.#away.set(account, roster)
   }
 
   /** Lets go of what is in memory of an account; whoever asks next reads it. */
   leave(account: BareJid): void {
     this.#loaded.delete(account)
+    this.#away.delete(account)
   }
 
   /** Whether changes of this account are under way, so that what is delivered to it now has to wait for them (see `inOrder`). */
@@ -179,7 +199,7 @@ export class Rosters {
     return this.inOrder(account, async () => {
       const { contacts } = await this.of(account)
       await this.#options.store.deleteOwner(account)
-      this.#loaded.delete(account)
+      this.leave(account)
       return contacts
     })
   }
@@ -204,6 +224,10 @@ export class Rosters {
     this.#loaded.set(account, summed(contacts, since))
   }
 }
+
+/** Requests are whole stanzas, so one is enough for a roster to be large. */
+const isSmall = ({ contacts, text, requests }: Roster): boolean =>
+  contacts.size <= MAX_AWAY_CONTACTS && text <= MAX_AWAY_TEXT && requests === 0
 
 /** Without references into the text that the client sent, which would be kept with it. */
 const ownText = (contact: Contact): Contact => JSON.parse(JSON.stringify(contact)) as Contact
