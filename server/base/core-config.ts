@@ -47,6 +47,17 @@ const MONGODB: TextRule = {
   isSecret: true,
 }
 
+const REDIS: TextRule = {
+  accepts: 'an address such as redis://name:password@redis.example.org:6379, or rediss:// for TLS',
+  test: (written) => /^rediss?:\/\/[^/\s]+(\/\d*)?$/.test(written) && URL.canParse(written),
+  isSecret: true,
+}
+
+const NODE: TextRule = {
+  accepts: 'a name of lower-case letters, digits, dots and hyphens, such as node-1',
+  test: (written) => /^[a-z0-9][a-z0-9.-]{0,39}$/.test(written),
+}
+
 const port = (standard: number | 'off', doc: string) =>
   integer({ default: standard, min: 0, max: 65535, or: ['off'], doc: `${doc} 0 picks a free port; off does not listen.` })
 
@@ -67,6 +78,19 @@ export const coreSchema = {
       url: optionalText({
         doc: 'Where mongodb is, with name and password, the database (waxwing, when none is named) and the options of the connection. It is never logged.',
         rule: MONGODB,
+      }),
+    },
+  }),
+  cluster: section({
+    doc: 'Whether this server is one node of several. Without it, it is alone.',
+    fields: {
+      redis: optionalText({
+        doc: 'The Redis (7.0 or newer) or Redis Cluster by which the nodes find each other, with name and password. It needs to keep nothing: what it forgets, the nodes tell it again. It is never logged.',
+        rule: REDIS,
+      }),
+      node: optionalText({
+        doc: 'What this node is called; no two of them share a name. Without it, the name of the machine.',
+        rule: NODE,
       }),
     },
   }),
