@@ -20,6 +20,8 @@ interface Fleet {
   readonly forwarding: Forwarding
 }
 
+type Call = readonly [account: BareJid, name: string, payload: string]
+
 const ASK = 'home-ask'
 const TELL = 'home-tell'
 const NOTHING = toWire('')
@@ -63,21 +65,35 @@ export class HomeCalls {
     return answer.startsWith(SOMETHING) ? answer.slice(SOMETHING.length) : undefined
   }
 
-  /** Runs a call at the account's home, behind the stanzas that were routed to it before; of an account that is at home nowhere nothing is connected, and nobody is told. */
+  /** Runs a call at the account's home, in order with the stanzas that are routed to it; of an account that is at home nowhere nothing is connected, and nobody is told. */
   tell(account: BareJid, name: string, payload: string): void {
-    this.#tell(account, name, payload).catch((error: unknown) => this.#onFailure(account, name, error))
+    const told = this.#tell(account, name, payload)
+    told?.catch((error: unknown) => this.#onFailure(account, name, error))
   }
 
-  async #tell(account: BareJid, name: string, payload: string): Promise<void> {
+  /** Without a promise when it has been sent: what waited a turn would be overtaken. */
+  #tell(account: BareJid, name: string, payload: string): Promise<unknown> | undefined {
     const fleet = this.#fleet
-    if (fleet === undefined) return void (await this.handle(account, name, payload))
-    await fleet.forwarding.cleared(account)
+    if (fleet === undefined) return this.call(account, name, payload)
+    const { forwarding, residence, bus } = fleet
+    if (forwarding.isHere(account)) {
+      const waiting = residence.caughtUp(account)
+      const handle = (): Promise<unknown> => this.#handleHere(account, name, payload)
+      return waiting === undefined ? handle() : waiting.then(handle)
+    }
+    const waiting = forwarding.cleared(account)
+    const node = waiting === undefined ? residence.knownNode(account) : undefined
+    if (node !== undefined && bus.send(node, TELL, writeCall(account, name, payload))) return undefined
+    return this.#tellLater(fleet, waiting, [account, name, payload])
+  }
+
+  async #tellLater(fleet: Fleet, waiting: Promise<void> | undefined, call: Call): Promise<void> {
+    await waiting
+    const [account] = call
     const place = await fleet.residence.find(account, false)
     if (place === 'nowhere') return
-    if (place === 'here') {
-      await fleet.residence.caughtUp(account)
-      await this.#handleHere(account, name, payload)
-    } else fleet.bus.send(place, TELL, writeCall(account, name, payload))
+    if (place === 'here') await this.#tell(...call)
+    else fleet.bus.send(place, TELL, writeCall(...call))
   }
 
   async #handleHere(account: BareJid, name: string, payload: string): Promise<string | undefined> {
@@ -100,4 +116,4 @@ export class HomeCalls {
 
 const writeCall = (account: BareJid, name: string, payload: string): Wire => toWire(JSON.stringify([account, name, payload]))
 
-const readCall = (payload: Wire): [account: BareJid, name: string, payload: string] => JSON.parse(toText(payload))
+const readCall = (payload: Wire): Call => JSON.parse(toText(payload))

@@ -67,7 +67,7 @@ export const clientCaps = defineModule({
   stores: { proven: documents<StoredFeatures>() },
   perSession: (): Known => ({ key: undefined, features: undefined, open: 0 }),
 
-  async start({ config, stores, stateOf, iq, log, metrics }) {
+  async start({ config, stores, stateOf, iq, log, metrics, isAlone }) {
     const proven = new ProvenFeatures(stores.proven, config.maxRemembered, log)
     await proven.load()
     const questions = new Map<string, Question>()
@@ -93,6 +93,13 @@ export const clientCaps = defineModule({
       inquire(session, claim)
     }
 
+    /** Another process may have asked already. */
+    const askUnlessProved = async (question: Question): Promise<void> => {
+      const proof = isAlone ? undefined : await proven.find(question.claim.key)
+      if (proof !== undefined) prove(question, proof)
+      await askAll(question)
+    }
+
     const inquire = (session: Session, claim: Claim): void => {
       if (stateOf(session).open >= MAX_OPEN) return
       const underWay = questions.get(claim.key)
@@ -103,7 +110,7 @@ export const clientCaps = defineModule({
       }
       const question: Question = { claim, waiting: new Set([session]), sessions: new Set([session]), isProved: false }
       questions.set(claim.key, question)
-      askAll(question).catch((error: unknown) => log.error('capabilities-not-learned', { error }))
+      askUnlessProved(question).catch((error: unknown) => log.error('capabilities-not-learned', { error }))
     }
 
     /** XEP-0115 §5.4: whoever does not prove the claim is followed by others who make it; twice as many each time, since they may be as slow as the first. */
@@ -137,9 +144,13 @@ export const clientCaps = defineModule({
       learn(session, proof)
       // §9.3: what the hash does not prove concerns only the one who said it.
       if (!provesCaps(info, hash, ver, digest)) return
-      question.isProved = true
-      questions.delete(key)
       proven.add(proof)
+      prove(question, proof)
+    }
+
+    const prove = (question: Question, proof: Proof): void => {
+      question.isProved = true
+      questions.delete(proof.key)
       for (const other of question.sessions) learn(other, proof)
     }
 

@@ -58,6 +58,15 @@ export class ProvenFeatures {
     return proof
   }
 
+  /** Looks for what other processes have learned since. */
+  async find(key: string): Promise<Proof | undefined> {
+    const stored = await this.#store.get(OWNER, key)
+    if (stored === undefined) return undefined
+    const proof = this.get(key) ?? { key, features: new Set(stored.features) }
+    this.#remember(proof)
+    return proof
+  }
+
   /** Keeps what was proved, for everybody who makes the claim. */
   add(proof: Proof): void {
     this.#remember(proof)
