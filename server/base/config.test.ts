@@ -159,6 +159,18 @@ describe('a wrong configuration', () => {
       'waxwing.yaml:1:15: store.url: what is written is not an address such as mongodb://name:password@db1.example.org,db2.example.org/waxwing?replicaSet=rs0. Write an address such as mongodb://name:password@db1.example.org,db2.example.org/waxwing?replicaSet=rs0.',
     ],
     [
+      'cluster: { redis: "redis://r" }\n',
+      'waxwing.yaml:1:19: cluster.redis: several nodes need a database that all of them reach. Write store.driver: mongodb, and its address as store.url.',
+    ],
+    [
+      'cluster: { node: n1 }\n',
+      'waxwing.yaml:1:18: cluster.node: a node needs the Redis by which it finds the others. Write its address as cluster.redis, or leave this out.',
+    ],
+    [
+      'store: { driver: mongodb, url: "mongodb://db" }\ncluster: { redis: "redis://r" }\nworkers: 2\n',
+      'waxwing.yaml:3:10: workers: several processes of one machine are nodes of their own in a fleet. Leave workers out, and start each as a node with a name and ports of its own.',
+    ],
+    [
       '- a\n',
       'waxwing.yaml:1:1: the file is not a list of keys and values. Write YAML: one `key: value` a line, sections indented by spaces.',
     ],

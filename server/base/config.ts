@@ -185,6 +185,27 @@ const checkTogether = (config: CoreConfig, written: WrittenSection, problems: Pr
   const { driver, url } = config.store
   if (driver === 'mongodb' && url === undefined)
     report(['store', 'driver'], 'mongodb needs an address', 'Write where the database is as store.url.')
+  const { redis, node } = config.cluster
+  if (redis !== undefined && driver !== 'mongodb')
+    report(
+      ['cluster', 'redis'],
+      'several nodes need a database that all of them reach',
+      'Write store.driver: mongodb, and its address as store.url.',
+    )
+  if (redis !== undefined && config.workers > 1)
+    report(
+      ['workers'],
+      'several processes of one machine are nodes of their own in a fleet',
+      'Leave workers out, and start each as a node with a name and ports of its own.',
+    )
+  if (node !== undefined && redis === undefined)
+    report(
+      ['cluster', 'node'],
+      'a node needs the Redis by which it finds the others',
+      'Write its address as cluster.redis, or leave this out.',
+    )
+  if (redis !== undefined && config.workers > 1)
+    report(['workers'], 'a node of a cluster is one process', 'Leave this out, and start several nodes on the machine.')
   const { c2s, tls, http, https, admin } = config.listen
   const taken = new Map<number, string>()
   for (const [name, port] of Object.entries({ c2s, tls, http, https, admin })) {

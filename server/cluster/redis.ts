@@ -44,18 +44,22 @@ export const connectRedis = async (url: string): Promise<Redis> => {
     const info = await client.info()
     const version = /redis_version:(\d+)\.(\S+)/.exec(info)
     if (Number(version?.[1] ?? 0) < OLDEST_MAJOR)
-      throw new HomesError('unavailable', `this Redis is too old (${version?.[1]}.${version?.[2]}): it has to be 7.0 or newer`)
+      throw new HomesError('unusable', `this Redis is too old (${version?.[1]}.${version?.[2]}): it has to be 7.0 or newer`)
     const isCluster = /cluster_enabled:1/.test(info)
     const redis = new RedisConnections(options, isCluster)
     await redis.open()
     return redis
   } catch (error) {
     if (error instanceof HomesError) throw error
-    throw new HomesError('unavailable', `Redis at ${options.host}:${options.port}: ${reasonOf(cause ?? error)}`)
+    const why = reasonOf(cause ?? error)
+    throw new HomesError(REFUSALS.test(why) ? 'unusable' : 'unavailable', `Redis at ${options.host}:${options.port}: ${why}`)
   } finally {
     client.disconnect()
   }
 }
+
+/** What Redis says to a name, a password or rights that are not enough. */
+const REFUSALS = /NOAUTH|WRONGPASS|NOPERM/
 
 const reasonOf = (error: unknown): string => {
   if (!(error instanceof Error)) return 'it failed'
@@ -65,7 +69,7 @@ const reasonOf = (error: unknown): string => {
 
 const optionsOf = (text: string) => {
   if (!URL.canParse(text) || !/^rediss?:\/\//.test(text))
-    throw new HomesError('unavailable', 'cluster.redis is not an address such as redis://localhost:6379')
+    throw new HomesError('unusable', 'cluster.redis is not an address such as redis://localhost:6379')
   const url = new URL(text)
   return {
     host: url.hostname.replace(/^\[|\]$/g, ''),

@@ -7,9 +7,9 @@ export type Home = { readonly kind: 'mine' } | { readonly kind: 'theirs'; readon
 export class HomesError extends Error {
   /**
    * `unavailable`: the directory cannot be reached, or waits for its nodes after it was emptied; ask again later. `fenced`: this node is a node no more.
-   * `name-in-use`: another node of this name lives. `full`: there are as many nodes as there may be.
+   * `name-in-use`: another node of this name lives. `full`: there are as many nodes as there may be. `unusable`: the directory answers, but not as it must, until somebody does something.
    */
-  readonly reason: 'unavailable' | 'fenced' | 'name-in-use' | 'full'
+  readonly reason: 'unavailable' | 'unusable' | 'fenced' | 'name-in-use' | 'full'
 
   constructor(reason: HomesError['reason'], message: string) {
     super(message)

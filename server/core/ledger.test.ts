@@ -30,7 +30,7 @@ conversation(
 
 conversation(
   'DESIGN P6: with until-delivered, what waits for a device is kept, and goes with the first that comes',
-  { modules, config, carriers: ['memory'] },
+  { modules, config, carriers: ['memory'], nodes: 1 },
   async ({ connect, comesOnline, createAccount, clock, driver, server, settle }) => {
     await createAccount(JULIET)
     const romeo = await comesOnline('romeo@verona.example/orchard')
@@ -121,7 +121,7 @@ conversation(
 
 conversation(
   'a record is told once it is durable, and once that a device has it, though two took it',
-  { modules, carriers: ['memory'] },
+  { modules, carriers: ['memory'], nodes: 1 },
   async ({ comesOnline, clock, driver, server }) => {
     const romeo = await comesOnline('romeo@verona.example/orchard')
     const juliet = await comesOnline('juliet@verona.example/balcony')

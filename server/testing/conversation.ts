@@ -159,6 +159,8 @@ const setUp = async (carrier: Carrier, options: ConversationOptions): Promise<{ 
       for (const { server } of nodes) void server.stop()
       driver.release()
       await driver.check().catch(() => undefined)
+      // What the dead were the homes of is theirs for a moment longer.
+      if (count > 1) clock.advance(DEATH_MS)
       nodes = await startNodes(count, options, clock, driver, fleet)
     },
     async createAccount(text) {
@@ -203,6 +205,9 @@ const setUp = async (carrier: Carrier, options: ConversationOptions): Promise<{ 
     },
   }
 }
+
+/** How long it takes until others believe that a node is dead. */
+const DEATH_MS = 250
 
 /** A process of the server, and how it is killed. */
 interface Node {
