@@ -397,7 +397,7 @@ export const assemble = async (options: AssemblyOptions): Promise<Assembly> => {
   }
   const sweep = new RetentionSweep({
     accounts,
-    entries: driver.log,
+    entries: ledger,
     clock,
     log,
     domain: domain.domainpart,

@@ -12,7 +12,9 @@ import type {
   LogPlace,
   LogQuery,
   LogReading,
+  LogRecord,
 } from '#storage/shapes.ts'
+import { ArchiveEnds, type Ends } from './archive-ends.ts'
 import { isText } from './storable.ts'
 
 /** `durable`: stored, then visible, then acknowledged. `relaxed`: visible at once, stored soon. `off`: only what no device took is stored. */
@@ -55,7 +57,7 @@ export interface Remembered {
 export interface LedgerOptions {
   readonly mode: LedgerMode
   readonly retention: Retention
-  /** A number from 0 to 255 that no other process has which writes to the same log. */
+  /** A number from 0 to 255 that no other process has which writes to the same log; absent where there is no other. */
   readonly node?: number
 }
 
@@ -89,6 +91,7 @@ export class Ledger {
   readonly #node: number
   readonly #log: Log
   readonly #clock: Clock
+  readonly #ends: ArchiveEnds
   #lastId: LogId
   /** What is to be deleted, by account. */
   #doomed = new Map<BareJid, LogId[]>()
@@ -104,6 +107,7 @@ export class Ledger {
     this.mode = options.mode
     this.#retention = options.retention
     this.#node = options.node ?? 0
+    this.#ends = new ArchiveEnds(log, clock, options.node === undefined)
     this.#lastId = lastId
   }
 
@@ -165,14 +169,18 @@ export class Ledger {
       places.push({ owner: sender, peer: to.bare, direction: 'out', isPending: false, isTransient: false })
     this.counts.kept++
     const record = { id, atMs: this.#clock.nowMs(), stanza: stanza.wire, isText: isText(stanza), places }
-    if (this.onKept === undefined) return this.#log.append(record, done)
     this.#log.append(record, (error) => {
+      if (error === undefined) this.#moveEnds(record)
       try {
         if (error === undefined) this.onKept?.(id, stanza, from, to)
       } finally {
         done(error)
       }
     })
+  }
+
+  #moveEnds(record: LogRecord): void {
+    for (const { owner, isTransient } of record.places) if (!isTransient) this.#ends.added(owner, record)
   }
 
   /** A device of the account has the message. */
@@ -211,7 +219,7 @@ export class Ledger {
     this.#doomed = new Map()
     this.#doomedCount = 0
     // What is left over by a failure, the sweep of retention.ts takes.
-    for (const [account, ids] of doomed) this.#log.delete(account, ids).catch(() => undefined)
+    for (const [account, ids] of doomed) this.delete(account, ids).catch(() => undefined)
   }
 
   /** The account's undelivered messages after this id, oldest first. */
@@ -232,6 +240,11 @@ export class Ledger {
   /** The account's entries that the filter lets through, a page of them; see `Log.range`. */
   range(account: BareJid, query: LogQuery): Promise<readonly LogEntry[]> {
     return this.#log.range(account, query)
+  }
+
+  /** Where the account's archive begins and ends, `undefined` when it is empty; without a promise when that is known. */
+  ends(account: BareJid): Ends | undefined | Promise<Ends | undefined> {
+    return this.#ends.of(account)
   }
 
   /** How many entries the filter lets through. */
@@ -264,7 +277,7 @@ export class Ledger {
 
   /** Removes entries of this account; others keep theirs. */
   delete(account: BareJid, ids: readonly LogId[]): Promise<void> {
-    return this.#log.delete(account, ids)
+    return this.#removing(account, () => this.#log.delete(account, ids))
   }
 
   /** How many messages wait for a device of the account. */
@@ -274,7 +287,18 @@ export class Ledger {
 
   /** Removes everything of an account that is no more. */
   forget(account: BareJid): Promise<void> {
-    return this.#log.deleteOwner(account)
+    return this.#removing(account, () => this.#log.deleteOwner(account))
+  }
+
+  /** Removes entries that are older; see `Log.expire`. */
+  expire(account: BareJid, beforeMs: number, limit: number): Promise<number> {
+    return this.#removing(account, () => this.#log.expire(account, beforeMs, limit))
+  }
+
+  /** What is read while it is under way may be of before or after it. */
+  #removing<T>(account: BareJid, remove: () => Promise<T>): Promise<T> {
+    this.#ends.forget(account)
+    return remove().finally(() => this.#ends.forget(account))
   }
 }
 

@@ -5,8 +5,9 @@ import { atBind2, defineModule, type IqRequest, onGet, onSet } from '#server/cor
 import type { Address, BareJid } from '#stanzas/jid.ts'
 import { NS_STANZA_ID } from '#stanzas/namespaces.ts'
 import { NS_RSM } from '#stanzas/rsm.ts'
-import type { Stanza } from '#stanzas/stanza.ts'
+import { parseStanza, type Stanza } from '#stanzas/stanza.ts'
 import { StanzaError } from '#stanzas/stanza-error.ts'
+import { toText, toWire } from '#stanzas/wire.ts'
 import { documents } from '#storage/shapes.ts'
 import { commands } from './commands.ts'
 import { Archive } from './mam/archive.ts'
@@ -15,7 +16,7 @@ import { capped, keepCommand } from './mam/keep-command.ts'
 import { EVERYTHING, preferencesElement, readPreferences } from './mam/preferences.ts'
 import { NS_FULLTEXT, NS_MAM, QUERY_FORM, readQuery } from './mam/query.ts'
 import { finElement, metadataElement, resultsFor } from './mam/results.ts'
-import { NS_RETRACT, retract, retractOwn } from './mam/retraction.ts'
+import { NS_RETRACT, type Retraction, retract, retractOwn } from './mam/retraction.ts'
 import { AllSettings, type Setting, type Settings } from './mam/settings.ts'
 import { roster } from './roster.ts'
 
@@ -70,7 +71,7 @@ export const mam = defineModule({
   stores: { settings: documents<Setting>(), endings: documents<Ending>() },
   needs: { roster, commands },
 
-  start({ config, stores, needs, ledger, delivery, router, clock, log, metrics, isHere }) {
+  start({ config, stores, needs, ledger, delivery, router, clock, log, metrics, callHome }) {
     const pages = metrics.counter('archive_pages_total', 'Pages of archives that were sent.')
     const messages = metrics.counter('archive_messages_total', 'Messages in pages of archives.')
     const settings = new AllSettings(stores.settings, clock)
@@ -94,7 +95,10 @@ export const mam = defineModule({
     }
 
     const isAccount = (address: Address): boolean => address.localpart !== '' && router.isLocal(address)
-    const isAccountHere = (address: Address): boolean => isHere(address.bare) && isAccount(address)
+    const takeBack = async (retraction: Retraction): Promise<void> => {
+      if ((await retract(ledger, retraction, clock.nowMs())) || !isAccount(retraction.from)) return
+      await callHome(retraction.from.bare, 'mam.retracted', toText(retraction.stanza.restamp({ to: retraction.to }).wire))
+    }
     const whenOver = async (entry: number, stanza: Stanza, from: Address, to: Address): Promise<void> => {
       const timerMs = timerOf(stanza)
       // What the server keeps for a shorter time anyway needs no timer.
@@ -122,7 +126,7 @@ export const mam = defineModule({
       iq: [
         onSet(NS_MAM, 'query', 'own', query),
         onGet(NS_MAM, 'query', 'own', () => QUERY_FORM),
-        onGet(NS_MAM, 'metadata', 'own', async ({ to }) => metadataElement(await new Archive(ledger, to).metadata())),
+        onGet(NS_MAM, 'metadata', 'own', async ({ to }) => metadataElement(await ledger.ends(to))),
         onGet(NS_MAM, 'prefs', 'own', async ({ to }) => preferencesElement((await settings.of(to)).preferences ?? EVERYTHING)),
         onSet(NS_MAM, 'prefs', 'own', async ({ payload, to }) => {
           const preferences = readPreferences(payload, config.maxPreferences)
@@ -131,31 +135,36 @@ export const mam = defineModule({
         }),
       ],
       // XEP-0386 §3.2.1: what is read sees what was there when it was asked for, and nothing that came later.
-      bind2: [atBind2(async ({ account }) => metadataElement(await new Archive(ledger, account).metadata()))],
+      bind2: [
+        atBind2(({ account }) => {
+          const ends = ledger.ends(account)
+          return ends instanceof Promise ? ends.then(metadataElement) : metadataElement(ends)
+        }),
+      ],
       hooks: [
         // Read while the client is told its JID, so that its first message needs no promise.
         observe('session-started', async ({ session }) => void (await settings.of(session.account))),
         observe('account-deleted', ({ account }) => settings.forget(account)),
         observe('account-left', ({ account }) => settings.leave(account)),
-        observe(
-          'inbound',
-          (passage) => (passage.entry === undefined ? undefined : retract(ledger, passage, isAccountHere, clock.nowMs())),
-          { kind: 'message', namespace: NS_RETRACT },
-        ),
-        // The archive of a sender is looked through at its home.
-        observe(
-          'sent',
-          (passage) => {
-            if (passage.entry === undefined || isHere(passage.to.bare)) return undefined
-            return retractOwn(ledger, passage, clock.nowMs())
-          },
-          { kind: 'message', namespace: NS_RETRACT },
-        ),
+        observe('inbound', (passage) => (passage.entry === undefined ? undefined : takeBack(passage)), {
+          kind: 'message',
+          namespace: NS_RETRACT,
+        }),
         observe(
           'inbound',
           ({ entry, stanza, from, to }) => (entry === undefined ? undefined : whenOver(entry, stanza, from, to)),
           { kind: 'message', namespace: NS_EPHEMERAL },
         ),
+      ],
+      calls: [
+        {
+          name: 'retracted',
+          async handle(_, retraction): Promise<undefined> {
+            const stanza = parseStanza(toWire(retraction))
+            const { from, to } = stanza
+            if (from !== undefined && to !== undefined) await retractOwn(ledger, { stanza, from, to }, clock.nowMs())
+          },
+        },
       ],
       stop() {
         ledger.archiving = undefined

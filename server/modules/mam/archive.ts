@@ -17,12 +17,6 @@ export interface Page {
   readonly count: number | undefined
 }
 
-/** The oldest and the newest entry (XEP-0313 §5). */
-export interface Metadata {
-  readonly first: LogEntry
-  readonly last: LogEntry
-}
-
 /** What is read at once. */
 const SLICE = { limit: 100, maxBytes: 262_144 }
 /** Entries that are asked for one by one and read at once. */
@@ -58,14 +52,6 @@ export class Archive {
     if (query.max === 0) return this.#counted(query)
     const { entries, isComplete } = await this.#collect(query, maxBytes)
     return { entries, isComplete, count: isComplete && isUnbounded(query) ? entries.length : undefined }
-  }
-
-  async metadata(): Promise<Metadata | undefined> {
-    const [[first], [last]] = await Promise.all([
-      this.#entries.range(this.#owner, { isTransient: false, limit: 1 }),
-      this.#entries.range(this.#owner, { isTransient: false, limit: 1, backwards: true }),
-    ])
-    return first === undefined || last === undefined ? undefined : { first, last }
   }
 
   async #get(id: LogId): Promise<LogEntry> {

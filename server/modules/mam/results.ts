@@ -1,3 +1,4 @@
+import type { Ends, EntryPlace } from '#server/core/archive-ends.ts'
 import { formatDateTime } from '#stanzas/datetime.ts'
 import { type Element, el } from '#stanzas/element.ts'
 import type { Address } from '#stanzas/jid.ts'
@@ -7,7 +8,7 @@ import { message, type Stanza } from '#stanzas/stanza.ts'
 import { logIdToText } from '#stanzas/stanza-id.ts'
 import { escapeAttribute, wire } from '#stanzas/wire.ts'
 import type { LogEntry } from '#storage/shapes.ts'
-import type { Metadata, Page } from './archive.ts'
+import type { Page } from './archive.ts'
 import { NS_MAM } from './query.ts'
 
 const START = '<message'
@@ -41,9 +42,9 @@ export const finElement = ({ entries, isComplete, count }: Page): Element => {
 }
 
 /** Where the archive begins and ends (XEP-0313 §5). */
-export const metadataElement = (metadata: Metadata | undefined): Element => {
-  if (metadata === undefined) return el(NS_MAM, 'metadata')
-  const place = (name: string, { id, atMs }: LogEntry): Element =>
+export const metadataElement = (ends: Ends | undefined): Element => {
+  if (ends === undefined) return el(NS_MAM, 'metadata')
+  const place = (name: string, { id, atMs }: EntryPlace): Element =>
     el(NS_MAM, name, { id: logIdToText(id), timestamp: formatDateTime(atMs) })
-  return el(NS_MAM, 'metadata', {}, place('start', metadata.first), place('end', metadata.last))
+  return el(NS_MAM, 'metadata', {}, place('start', ends.first), place('end', ends.last))
 }
