@@ -7,19 +7,20 @@ import { type Assembly, assemble } from './assembly.ts'
 import { systemClock } from './base/clock.ts'
 import { type Config, listenAddresses } from './base/config.ts'
 import { type Logger, nullLog } from './base/log.ts'
-import { Metrics } from './base/metrics.ts'
+import { Metrics, type Tally } from './base/metrics.ts'
 import type { Operations } from './base/operations.ts'
 import { randomOctets } from './base/random.ts'
 import type { DevOptions, RunningServer } from './command/server-seam.ts'
 import type { HttpRoute } from './core/http-route.ts'
 import type { HostFacts, Module } from './core/module.ts'
 import { streamLimitsOf } from './core/stream-limits.ts'
+import type { FleetParts } from './fleet.ts'
 import { commitMeasures } from './measures.ts'
 import { modules } from './modules/index.ts'
 import { operationsOf } from './operations.ts'
 import { Certificates } from './transport/certificates.ts'
 import { HttpServer } from './transport/http.ts'
-import { type ListenerOptions, type Listeners, openListeners } from './transport/listener.ts'
+import { type ListenerOptions, type Listeners, openListeners, type TransportOptions } from './transport/listener.ts'
 import { xmppOverWebSocket } from './transport/websocket.ts'
 
 const WEBSOCKET_PATH = '/xmpp-websocket'
@@ -27,18 +28,37 @@ const WEBSOCKET_PATH = '/xmpp-websocket'
 const MAX_CONNECTIONS = 1_000_000
 const ACCEPTS_PER_SECOND = 2_000
 
+/** What a process has that is one of several (see `startSupervisor`). */
+export interface WorkerParts {
+  readonly name: string
+  readonly fleet: FleetParts
+  /** Where the store is offered; without it, the configured one is opened. */
+  readonly storeSocket: string | undefined
+}
+
+/** A server that listens, and can be looked at from outside. */
+export interface StartedServer extends RunningServer {
+  /** Resolves when its store can be written. */
+  check(): Promise<void>
+  /** Its metrics, to be added to those of others. */
+  numbers(): Promise<unknown>
+}
+
 /** Starts everything: store, modules, listeners. Resolves when clients can connect; rejects, with nothing left open, when something is wrong. */
 export const startServer = async ({
   config,
   log,
   dev,
+  worker,
 }: {
   readonly config: Config
   readonly log: Logger
   readonly dev?: DevOptions
-}): Promise<RunningServer> => {
-  const metrics = new Metrics()
+  readonly worker?: WorkerParts
+}): Promise<StartedServer> => {
+  const metrics = new Metrics(worker?.name)
   const driver = await openStore(config, {
+    usedAt: worker?.storeSocket,
     observer: commitMeasures(metrics, systemClock),
     onWait: ({ message }, pauseMs) => log.warn('store-unreachable', { reason: message, triesAgainInMs: pauseMs }),
   })
@@ -48,13 +68,18 @@ export const startServer = async ({
   let assembly: Assembly | undefined
   let certificates: Certificates | undefined
   try {
-    assembly = await assembleFrom(config, driver, host, log, metrics)
+    assembly = await assembleFrom(config, driver, host, log, metrics, worker?.fleet)
     certificates = certificatesOf(config, log)
     const web = webServers(config, assembly, metrics, driver, log)
-    const listeners = await listen(config, assembly, certificates, web, metrics, log)
+    const listeners = await listen(
+      config,
+      assembly,
+      web,
+      transportOptions(config, { certificates, metrics, log }, worker !== undefined),
+    )
     ports.current = listeners.ports
-    log.info('server-started', { domain: config.domain, ...listeners.ports })
-    return running({ config, driver, host, assembly, certificates, web, listeners, log, stopWatching })
+    if (worker === undefined) log.info('server-started', { domain: config.domain, ...listeners.ports })
+    return running({ config, driver, host, assembly, certificates, web, listeners, log, metrics, stopWatching, worker })
   } catch (error) {
     stopWatching()
     certificates?.stop()
@@ -88,16 +113,24 @@ export const describeOrder = async (config: Config): Promise<string> => {
   return order
 }
 
-const openStore = (config: Config, options: Omit<OpenOptions, 'nowMs'> = {}): Promise<Driver> => {
-  mkdirSync(config.data, { recursive: true, mode: 0o700 })
-  return openDriver(storeOf(config), { nowMs: () => systemClock.nowMs(), ...options })
+interface StoreOptions extends Omit<OpenOptions, 'nowMs'> {
+  /** Where an embedded store is offered to other processes, or is offered by another. */
+  readonly offeredAt?: string | undefined
+  readonly usedAt?: string | undefined
 }
 
-const storeOf = ({ data, ledger, store: { driver, url } }: Config): StoreConfig => {
+/** Opens the configured store. */
+export const openStore = (config: Config, { offeredAt, usedAt, ...options }: StoreOptions = {}): Promise<Driver> => {
+  mkdirSync(config.data, { recursive: true, mode: 0o700 })
+  const store: StoreConfig = usedAt === undefined ? storeOf(config, offeredAt) : { kind: 'shared', socket: usedAt }
+  return openDriver(store, { nowMs: () => systemClock.nowMs(), ...options })
+}
+
+const storeOf = ({ data, ledger, store: { driver, url } }: Config, offeredAt: string | undefined): StoreConfig => {
   const durability = ledger.mode === 'relaxed' ? 'relaxed' : 'full'
   return driver === 'mongodb' && url !== undefined
     ? { kind: 'mongodb', url, durability }
-    : { kind: 'sqlite', path: data, durability }
+    : { kind: 'sqlite', path: data, durability, ...(offeredAt === undefined ? {} : { socket: offeredAt }) }
 }
 
 const hostFacts = (config: Config, isDev: boolean, ports: { readonly current: Readonly<Record<string, number>> }): HostFacts => {
@@ -133,7 +166,14 @@ const linkUrl = (config: Config, ports: Readonly<Record<string, number>>): strin
   return plain !== undefined && config.domain === 'localhost' ? `http://localhost:${plain}` : undefined
 }
 
-const assembleFrom = async (config: Config, driver: Driver, host: HostFacts, log: Logger, metrics: Metrics): Promise<Assembly> =>
+const assembleFrom = async (
+  config: Config,
+  driver: Driver,
+  host: HostFacts,
+  log: Logger,
+  metrics: Metrics,
+  fleet?: FleetParts,
+): Promise<Assembly> =>
   assemble({
     config,
     configOf: (module: Module) => config.modules[module.name] ?? {},
@@ -144,6 +184,7 @@ const assembleFrom = async (config: Config, driver: Driver, host: HostFacts, log
     log,
     metrics,
     decoySecret: await decoySecretOf(driver),
+    ...(fleet === undefined ? {} : { fleet }),
   })
 
 /** Made once and kept: if it changed, accounts that do not exist could be told from those that do. */
@@ -153,7 +194,8 @@ const decoySecretOf = async (driver: Driver): Promise<Buffer> => {
   return Buffer.from((await secrets.get('server', 'decoy')) ?? '', 'base64')
 }
 
-const certificatesOf = (config: Config, log: Logger): Certificates => {
+/** The certificate that the configuration names, or one that is made where there is none. */
+export const certificatesOf = (config: Config, log: Logger): Certificates => {
   const { certificate, key, minVersion, curves } = config.tls
   return new Certificates({
     domain: config.domain,
@@ -172,10 +214,7 @@ interface WebServers {
 }
 
 const webServers = (config: Config, assembly: Assembly, metrics: Metrics, driver: Driver, log: Logger): WebServers => {
-  const answers = metrics.tally('http_requests_total', 'HTTP requests that were answered, without upgrades.', [
-    'server',
-    'status',
-  ])
+  const answers = answered(metrics)
   const isFor = (audience: 'public' | 'operators') => (route: HttpRoute) => (route.audience ?? 'public') === audience
   return {
     open: new HttpServer({
@@ -190,17 +229,44 @@ const webServers = (config: Config, assembly: Assembly, metrics: Metrics, driver
       log,
       onAnswered: (status) => answers.add('public', String(status)),
     }),
-    operators: new HttpServer({
-      routes: [...assembly.http.filter(isFor('operators')), ...healthRoutes(metrics, driver)],
-      upgrades: {},
+    operators: operatorsServer(
+      assembly.http.filter(isFor('operators')),
+      { check: () => driver.check(), text: () => metrics.text() },
+      metrics,
       log,
-      onAnswered: (status) => answers.add('operators', String(status)),
-    }),
+      answers,
+    ),
   }
 }
 
+/** How a server is: one process, or all of several. */
+interface Health {
+  /** Rejects with what is wrong with its store. */
+  check(): Promise<void>
+  /** Its numbers in the text format. */
+  text(): Promise<string>
+}
+
+/** What answers on the operators' port. */
+export const operatorsServer = (
+  routes: readonly HttpRoute[],
+  health: Health,
+  metrics: Metrics,
+  log: Logger,
+  answers: Tally = answered(metrics),
+): HttpServer =>
+  new HttpServer({
+    routes: [...routes, ...healthRoutes(metrics, health)],
+    upgrades: {},
+    log,
+    onAnswered: (status) => answers.add('operators', String(status)),
+  })
+
+const answered = (metrics: Metrics): Tally =>
+  metrics.tally('http_requests_total', 'HTTP requests that were answered, without upgrades.', ['server', 'status'])
+
 /** `/healthz`: the process answers. `/readyz`: the store can write. `/metrics`: its numbers, for Prometheus. */
-const healthRoutes = (metrics: Metrics, driver: Driver): readonly HttpRoute[] => {
+const healthRoutes = (metrics: Metrics, health: Health): readonly HttpRoute[] => {
   const text = { 'Content-Type': 'text/plain; charset=utf-8' }
   return [
     { method: 'GET', path: '/healthz', handle: (_request, response) => response.send(200, text, 'ok\n') },
@@ -208,7 +274,7 @@ const healthRoutes = (metrics: Metrics, driver: Driver): readonly HttpRoute[] =>
       method: 'GET',
       path: '/readyz',
       handle: (_request, response) =>
-        driver.check().then(
+        health.check().then(
           () => response.send(200, text, 'ready\n'),
           (error: unknown) =>
             response.send(503, text, `the store cannot write: ${error instanceof Error ? error.message : String(error)}\n`),
@@ -217,19 +283,12 @@ const healthRoutes = (metrics: Metrics, driver: Driver): readonly HttpRoute[] =>
     {
       method: 'GET',
       path: '/metrics',
-      handle: async (_request, response) => response.send(200, { 'Content-Type': metrics.contentType }, await metrics.text()),
+      handle: async (_request, response) => response.send(200, { 'Content-Type': metrics.contentType }, await health.text()),
     },
   ]
 }
 
-const listen = (
-  config: Config,
-  assembly: Assembly,
-  certificates: Certificates,
-  web: WebServers,
-  metrics: Metrics,
-  log: Logger,
-): Promise<Listeners> => {
+const listen = (config: Config, assembly: Assembly, web: WebServers, options: TransportOptions): Promise<Listeners> => {
   const { c2s, tls, http, https, httpAddress, admin } = config.listen
   const addresses = listenAddresses(config)
   const xmpp = { kind: 'xmpp', accept: assembly.accept } as const
@@ -242,21 +301,26 @@ const listen = (
   ]
   return openListeners(
     all.flatMap((each) => (each.port === 'off' ? [] : [{ ...each, port: each.port }])),
-    {
-      clock: systemClock,
-      log,
-      metrics,
-      certificates,
-      limits: {
-        connections: MAX_CONNECTIONS,
-        connectionsPerAddress: config.limits.rates ? config.limits.connectionsPerAddress : MAX_CONNECTIONS,
-        acceptsPerSecond: config.limits.rates ? ACCEPTS_PER_SECOND : MAX_CONNECTIONS,
-      },
-      proxies: config.proxyProtocol,
-      reusePort: false,
-    },
+    options,
   )
 }
+
+/** What all listeners have in common; several processes listen on one port if each is told so. */
+export const transportOptions = (
+  config: Config,
+  parts: { readonly certificates: Certificates; readonly metrics: Metrics; readonly log: Logger },
+  reusePort: boolean,
+): TransportOptions => ({
+  ...parts,
+  clock: systemClock,
+  limits: {
+    connections: MAX_CONNECTIONS,
+    connectionsPerAddress: config.limits.rates ? config.limits.connectionsPerAddress : MAX_CONNECTIONS,
+    acceptsPerSecond: config.limits.rates ? ACCEPTS_PER_SECOND : MAX_CONNECTIONS,
+  },
+  proxies: config.proxyProtocol,
+  reusePort,
+})
 
 interface Parts {
   readonly config: Config
@@ -267,14 +331,30 @@ interface Parts {
   readonly web: WebServers
   readonly listeners: Listeners
   readonly log: Logger
+  readonly metrics: Metrics
   readonly stopWatching: () => void
+  readonly worker: WorkerParts | undefined
 }
 
 /** The order of a graceful stop: no new clients, the streams end, what they caused is written, the store closes. */
-const running = ({ config, driver, host, assembly, certificates, web, listeners, log, stopWatching }: Parts): RunningServer => ({
+const running = ({
+  config,
+  driver,
+  host,
+  assembly,
+  certificates,
+  web,
+  listeners,
+  log,
+  metrics,
+  stopWatching,
+  worker,
+}: Parts): StartedServer => ({
   ports: listeners.ports,
   ...(certificates.caPath === undefined ? {} : { caFile: certificates.caPath }),
   operations: operationsOf(assembly, config, host, true),
+  check: () => driver.check(),
+  numbers: () => metrics.numbers(),
   async stop() {
     listeners.close()
     certificates.stop()
@@ -284,6 +364,6 @@ const running = ({ config, driver, host, assembly, certificates, web, listeners,
     web.operators.close()
     await driver.close()
     stopWatching()
-    log.info('server-stopped')
+    if (worker === undefined) log.info('server-stopped')
   },
 })

@@ -94,6 +94,12 @@ export const coreSchema = {
       }),
     },
   }),
+  workers: integer({
+    default: 1,
+    min: 1,
+    max: 64,
+    doc: 'How many processes serve clients, on the same ports and with the same store; for a server that needs more than one processor. What limits.rates switches on counts in each of them alone.',
+  }),
   listen: section({
     doc: 'Where clients connect.',
     fields: {

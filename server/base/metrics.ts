@@ -36,11 +36,18 @@ class PlainCounter implements Counter {
 
 /** The server's own numbers, in the text format of Prometheus. Every name begins with `waxwing_`. */
 export class Metrics {
+  /** What tells numbers of this process from those of the others of one server. */
+  readonly process: Labels
   readonly #registry = new prom.Registry()
   readonly #counters = new Map<string, Series[]>()
   readonly #gauges = new Map<string, Series[]>()
 
   readonly contentType = this.#registry.contentType
+
+  /** The name is for one of several processes. */
+  constructor(process?: string) {
+    this.process = process === undefined ? {} : { process }
+  }
 
   /** A counter; the same name may be asked for again with other values of the same labels. */
   counter(name: string, help: string, labels: Labels = {}): Counter {
@@ -106,13 +113,13 @@ export class Metrics {
       'event_loop_delay_seconds',
       'Delay of the event loop since the last scrape.',
       () => seconds(delay.percentile(50)),
-      { quantile: '0.5' },
+      { ...this.process, quantile: '0.5' },
     )
     this.gauge(
       'event_loop_delay_seconds',
       'Delay of the event loop since the last scrape.',
       () => seconds(delay.percentile(99)),
-      { quantile: '0.99' },
+      { ...this.process, quantile: '0.99' },
     )
     this.gauge(
       'event_loop_delay_seconds',
@@ -122,19 +129,41 @@ export class Metrics {
         delay.reset()
         return max
       },
-      { quantile: '1' },
+      { ...this.process, quantile: '1' },
     )
-    this.gauge('memory_resident_bytes', 'Resident memory of the process.', () => process.memoryUsage.rss())
-    this.gauge('memory_heap_bytes', 'JavaScript heap in use.', () => process.memoryUsage().heapUsed)
-    this.gauge('memory_external_bytes', 'Memory of buffers outside of the heap.', () => process.memoryUsage().external)
-    this.total('cpu_seconds_total', 'CPU time of the process.', () => process.cpuUsage().user / 1e6, { mode: 'user' })
-    this.total('cpu_seconds_total', 'CPU time of the process.', () => process.cpuUsage().system / 1e6, { mode: 'system' })
-    this.gauge('uptime_seconds', 'Time since the process started.', () => process.uptime())
+    this.gauge('memory_resident_bytes', 'Resident memory of the process.', () => process.memoryUsage.rss(), this.process)
+    this.gauge('memory_heap_bytes', 'JavaScript heap in use.', () => process.memoryUsage().heapUsed, this.process)
+    this.gauge(
+      'memory_external_bytes',
+      'Memory of buffers outside of the heap.',
+      () => process.memoryUsage().external,
+      this.process,
+    )
+    this.total('cpu_seconds_total', 'CPU time of the process.', () => process.cpuUsage().user / 1e6, {
+      ...this.process,
+      mode: 'user',
+    })
+    this.total('cpu_seconds_total', 'CPU time of the process.', () => process.cpuUsage().system / 1e6, {
+      ...this.process,
+      mode: 'system',
+    })
+    this.gauge('uptime_seconds', 'Time since the process started.', () => process.uptime(), this.process)
     return () => void delay.disable()
   }
 
   /** Everything in the text format. */
   text(): Promise<string> {
     return this.#registry.metrics()
+  }
+
+  /** Everything as it can be told to another process. */
+  numbers(): Promise<unknown> {
+    return this.#registry.getMetricsAsJSON()
+  }
+
+  /** The numbers of several processes, added up, in the text format. */
+  static sumOf(numbers: readonly unknown[]): Promise<string> {
+    // Each is what `numbers` of such a process says.
+    return prom.AggregatorRegistry.aggregate(numbers as object[]).metrics()
   }
 }

@@ -52,7 +52,8 @@ const CIPHERS = [
   'ECDHE-RSA-CHACHA20-POLY1305',
 ].join(':')
 
-type Pair = { readonly certificate: string; readonly key: string }
+/** A certificate and its key, or their files. */
+export type Pair = { readonly certificate: string; readonly key: string }
 
 /** The server's certificate: read from files and again when they change, or made by the server itself. */
 export class Certificates implements CertificateSource {
@@ -85,6 +86,11 @@ export class Certificates implements CertificateSource {
         this.#context = this.#newContext(this.#pair)
       }),
     ]
+  }
+
+  /** The files that it is read from. */
+  get paths(): Pair {
+    return this.#paths
   }
 
   secureContext(): SecureContext {

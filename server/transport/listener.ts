@@ -66,7 +66,7 @@ const TURN_MS = 50
 /** Opens every listener, or none: a port that cannot be had closes the others and rejects. */
 export const openListeners = async (listeners: readonly ListenerOptions[], options: TransportOptions): Promise<Listeners> => {
   const admission = new Admission(options.limits)
-  options.metrics.gauge('connections', 'Open connections.', () => admission.total)
+  options.metrics.gauge('connections', 'Open connections.', () => admission.total, options.metrics.process)
   const open: Listener[] = []
   const ports: Record<string, number> = {}
   const close = (): void => {
