@@ -29,6 +29,8 @@ const listening = defineModule({
   },
 })
 const modules = [presence, listening]
+/** What is known is looked at in the server. */
+const options = { modules, nodes: 1 } as const
 
 const verOf = (features: readonly string[], hash = 'sha-1') =>
   capsHash({ identities: [{ category: 'client', type: 'pc', name: 'Exodus' }], features, forms: [] }, hash, digest) ?? ''
@@ -59,7 +61,7 @@ const knows = ({ server }: Scene, actor: Actor): readonly string[] | undefined =
   return undefined
 }
 
-conversation('XEP-0115 §6.2: a client is asked what its hash stands for, and the next one is not', { modules }, async (scene) => {
+conversation('XEP-0115 §6.2: a client is asked what its hash stands for, and the next one is not', options, async (scene) => {
   const features = [`${TUNE}+notify`, TUNE]
   const ver = verOf(features)
   const juliet = await comes(scene, 'juliet@verona.example/balcony', ver)
@@ -82,7 +84,7 @@ conversation('XEP-0115 §6.2: a client is asked what its hash stands for, and th
 
 conversation(
   'XEP-0115 §6.1: with other features comes another hash, and with the same one or none nothing changes',
-  { modules },
+  options,
   async (scene) => {
     const [first, second] = [verOf([TUNE]), verOf([MOOD])]
     const juliet = await comes(scene, 'juliet@verona.example/balcony', first)
@@ -101,7 +103,7 @@ conversation(
   },
 )
 
-conversation('XEP-0115 §5.4: many who make one claim at the same time are one question', { modules }, async (scene) => {
+conversation('XEP-0115 §5.4: many who make one claim at the same time are one question', options, async (scene) => {
   const ver = verOf([TUNE])
   const juliet = await comes(scene, 'juliet@verona.example/balcony', ver)
   const id = await isAsked(juliet, ver)
@@ -114,7 +116,7 @@ conversation('XEP-0115 §5.4: many who make one claim at the same time are one q
 
 conversation(
   'XEP-0115 §9.3: what the hash does not prove is believed of nobody else, and the next one is asked',
-  { modules },
+  options,
   async (scene) => {
     const ver = verOf([TUNE])
     const tybalt = await comes(scene, 'tybalt@verona.example/square', ver)
@@ -131,7 +133,7 @@ conversation(
 
 conversation(
   'XEP-0115 §5.4: whoever does not answer holds nobody up for long, and is followed by twice as many',
-  { modules },
+  options,
   async (scene) => {
     const ver = verOf([TUNE])
     const tybalt = await comes(scene, 'tybalt@verona.example/square', ver)
@@ -153,7 +155,7 @@ conversation(
   },
 )
 
-conversation('XEP-0115 §5.4: an unknown hash function proves nothing to others', { modules }, async (scene) => {
+conversation('XEP-0115 §5.4: an unknown hash function proves nothing to others', options, async (scene) => {
   for (const name of ['juliet', 'romeo']) {
     const actor = await comes(scene, `${name}@verona.example/here`, 'whatever', 'md5')
     await actor.sends(answer(await isAsked(actor, 'whatever'), [TUNE]))
@@ -161,7 +163,7 @@ conversation('XEP-0115 §5.4: an unknown hash function proves nothing to others'
   }
 })
 
-conversation('XEP-0115 §8.1: the same hash by another function is another claim', { modules }, async (scene) => {
+conversation('XEP-0115 §8.1: the same hash by another function is another claim', options, async (scene) => {
   const juliet = await comes(scene, 'juliet@verona.example/balcony', verOf([TUNE], 'sha-256'), 'sha-256')
   await juliet.sends(answer(await isAsked(juliet, verOf([TUNE], 'sha-256')), [TUNE]))
   const romeo = await comes(scene, 'romeo@verona.example/orchard', verOf([TUNE], 'sha-256'), 'sha-1')
@@ -170,7 +172,7 @@ conversation('XEP-0115 §8.1: the same hash by another function is another claim
 
 conversation(
   'XEP-0115 §9.3: a hash without its function, one that is too long, and directed presence are no claims',
-  { modules },
+  options,
   async (scene) => {
     const juliet = await scene.comesOnline('juliet@verona.example/balcony')
     const caps = (more: string) => `<c xmlns="http://jabber.org/protocol/caps" node="urn:exodus" ${more}/>`
@@ -183,7 +185,7 @@ conversation(
 
 conversation(
   'XEP-0115 §5.4: an error, nonsense, or more features than any client has mean that nothing is known',
-  { modules },
+  options,
   async (scene) => {
     const many = Array.from({ length: 501 }, (_, i) => `urn:feature:${i}`)
     const long = Array.from({ length: 20 }, (_, i) => `urn:${i}:${'x'.repeat(1_000)}`)
@@ -204,7 +206,7 @@ conversation(
   },
 )
 
-conversation('XEP-0198 §5: a question that was lost with the connection is asked again', { modules }, async (scene) => {
+conversation('XEP-0198 §5: a question that was lost with the connection is asked again', options, async (scene) => {
   const ver = verOf([TUNE])
   const juliet = await scene.connect('juliet@verona.example/balcony')
   await juliet.sends('<enable xmlns="urn:xmpp:sm:3" resume="true"/>')
@@ -242,7 +244,7 @@ test('what was proved is known after a restart, and what was not seen for longes
   await driver.close()
 })
 
-conversation('DESIGN P5: a client that answers nothing is asked a few things at once', { modules }, async (scene) => {
+conversation('DESIGN P5: a client that answers nothing is asked a few things at once', options, async (scene) => {
   const juliet = await scene.connect('juliet@verona.example/balcony')
   const vers = Array.from({ length: 12 }, (_, i) => verOf([`${TUNE}${i}`]))
   for (const ver of vers) await juliet.sends(says(ver))
@@ -252,4 +254,15 @@ conversation('DESIGN P5: a client that answers nothing is asked a few things at 
   await juliet.sends(says(verOf([MOOD])))
   await juliet.sends(answer(await isAsked(juliet, verOf([MOOD])), [MOOD]))
   expect(knows(scene, juliet)).toEqual([MOOD])
+})
+
+conversation('XEP-0115 §5.4: what was proved at one node is asked at no other', { modules, nodes: 2 }, async (scene) => {
+  const features = [`${MOOD}+notify`]
+  const ver = verOf(features)
+  const juliet = await comes(scene, 'juliet@verona.example/balcony', ver)
+  const [asked] = (await juliet.collects()).filter(({ name }) => name === 'iq')
+  await juliet.sends(answer(asked?.attrs.id, features))
+  const romeo = await comes(scene, 'romeo@verona.example/orchard', ver)
+  await romeo.receives(self(romeo, ver))
+  await romeo.receivesNothing()
 })

@@ -175,7 +175,8 @@ conversation(
   },
 )
 
-conversation('XEP-0313 §6.1.1: reading what one has had already takes nothing from the others', options, async (scene) => {
+const alone = { ...options, nodes: 1 } as const
+conversation('XEP-0313 §6.1.1: reading what one has had already takes nothing from the others', alone, async (scene) => {
   const juliet = await scene.comesOnline('juliet@verona.example/balcony')
   const phone = await scene.comesOnline(`${ROMEO}/phone`)
   await phone.ignores()

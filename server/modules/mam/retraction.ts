@@ -19,28 +19,24 @@ export type Archives = Pick<Log, 'range' | 'replace'>
 
 /**
  * Puts a tombstone in the place of the message that this retraction is about, for both parties; whoever did not send that message changes nothing.
- * `isHere`: whether the sender's archive is to be looked through as well.
+ * Tells whether it was found in the recipient's archive.
  */
-export const retract = async (
-  archives: Archives,
-  passage: Passage,
-  isHere: (address: Address) => boolean,
-  nowMs: number,
-): Promise<void> => {
-  const { stanza, from, to } = passage
+export const retract = async (archives: Archives, { stanza, from, to }: Retraction, nowMs: number): Promise<boolean> => {
   const original = retractedId(stanza)
-  if (original === undefined) return
-  const found = await find(archives, to.bare, 'in', from, original)
-  if (found !== undefined) return bury(archives, found, stanza, nowMs)
-  if (isHere(from)) await retractOwn(archives, passage, nowMs)
+  const found = original === undefined ? undefined : await find(archives, to.bare, 'in', from, original)
+  if (found !== undefined) await bury(archives, found, stanza, nowMs)
+  return found !== undefined || original === undefined
 }
 
-/** The same by the archive of the sender alone. */
-export const retractOwn = async (archives: Archives, { stanza, from, to }: Passage, nowMs: number): Promise<void> => {
+/** The same by the archive of the sender: some recipients keep nothing. */
+export const retractOwn = async (archives: Archives, { stanza, from, to }: Retraction, nowMs: number): Promise<void> => {
   const original = retractedId(stanza)
   const found = original === undefined ? undefined : await find(archives, from.bare, 'out', from, original, to.bare)
   if (found !== undefined) await bury(archives, found, stanza, nowMs)
 }
+
+/** A message by which its sender takes back another. */
+export type Retraction = Pick<Passage, 'stanza' | 'from' | 'to'>
 
 /** XEP-0424 §4: a tombstone names the retraction, which therefore has an id. */
 const retractedId = (stanza: Stanza): string | undefined => {
