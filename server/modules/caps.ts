@@ -2,7 +2,7 @@ import { digest } from '#server/base/digest.ts'
 import { defineModule } from '#server/core/module.ts'
 import { capsHash } from '#stanzas/caps-hash.ts'
 import type { DiscoInfo } from '#stanzas/disco-info.ts'
-import { el } from '#stanzas/element.ts'
+import { type Element, el } from '#stanzas/element.ts'
 import { NS_CAPS } from '#stanzas/namespaces.ts'
 import { disco } from './disco.ts'
 
@@ -20,21 +20,24 @@ export const caps = defineModule({
   needs: { disco },
 
   start({ needs }) {
-    let known: { readonly info: DiscoInfo; readonly ver: string } | undefined
-    const verOf = (info: DiscoInfo): string => {
-      if (known?.info !== info) known = { info, ver: capsHash(info, HASH, digest) ?? '' }
-      return known.ver
+    let known: { readonly info: DiscoInfo; readonly ver: string; readonly offer: Element } | undefined
+    const now = (): { readonly info: DiscoInfo; readonly ver: string; readonly offer: Element } => {
+      const info = needs.disco.serverInfo()
+      if (known?.info === info) return known
+      const ver = capsHash(info, HASH, digest) ?? ''
+      known = { info, ver, offer: el(NS_CAPS, 'c', { hash: HASH, node: NODE, ver }) }
+      return known
     }
     needs.disco.addInfoNode((node) => {
-      const info = needs.disco.serverInfo()
-      return node === `${NODE}#${verOf(info)}` ? info : undefined
+      const { info, ver } = now()
+      return node === `${NODE}#${ver}` ? info : undefined
     })
     return {
       streamFeatures: [
         {
           when: 'after-login',
           // XEP-0115 §6.3
-          offer: () => el(NS_CAPS, 'c', { hash: HASH, node: NODE, ver: verOf(needs.disco.serverInfo()) }),
+          offer: () => now().offer,
         },
       ],
     }

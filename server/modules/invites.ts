@@ -21,7 +21,7 @@ import { roster } from './roster.ts'
 import { subscriptions } from './subscriptions.ts'
 
 const NS_PARS = 'urn:xmpp:pars:0'
-const NS_IBR_TOKEN = 'urn:xmpp:ibr-token:0'
+const OFFER = el('urn:xmpp:ibr-token:0', 'register')
 
 /** Tokens that are none, from one network: nobody mistypes more, and a guess would take for ever. */
 const MISSES = { burst: 30, perMs: 60_000 }
@@ -187,8 +187,7 @@ export const invites = defineModule({
       streamFeatures: [
         {
           when: 'before-login',
-          offer: ({ isPrivate }): Element | undefined =>
-            mayRegister && (isPrivate || host.allowsPlain) ? el(NS_IBR_TOKEN, 'register') : undefined,
+          offer: ({ isPrivate }): Element | undefined => (mayRegister && (isPrivate || host.allowsPlain) ? OFFER : undefined),
         },
       ],
       hooks: [

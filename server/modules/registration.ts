@@ -11,7 +11,7 @@ import { type Permit, Registrar, type RegistrationRequest } from './registration
 
 export type { Permit }
 
-const NS_FEATURE = 'http://jabber.org/features/iq-register'
+const OFFER = el('http://jabber.org/features/iq-register', 'register')
 
 const CHANGE_FORM = 'jabber:iq:register:changepassword'
 
@@ -198,8 +198,7 @@ export const registration = defineModule({
         {
           when: 'before-login',
           // XEP-0445 §3: also where an invitation is needed; Conversations registers nowhere else.
-          offer: ({ isPrivate }) =>
-            mode !== 'closed' && (isPrivate || host.allowsPlain) ? el(NS_FEATURE, 'register') : undefined,
+          offer: ({ isPrivate }) => (mode !== 'closed' && (isPrivate || host.allowsPlain) ? OFFER : undefined),
         },
       ],
       stop: stopListening,

@@ -16,7 +16,7 @@ import { type Decide, type Roster, Rosters } from './roster/rosters.ts'
 export { type Contact, hasFrom, hasTo, type RosterItem, subscriptionOf } from './roster/contact.ts'
 export type { Decision, Roster } from './roster/rosters.ts'
 
-const NS_ROSTER_VERSIONING = 'urn:xmpp:features:rosterver'
+const VERSIONING = el('urn:xmpp:features:rosterver', 'ver')
 
 /** With more changes than this the whole roster is shorter, and every push is answered by the client. */
 const MAX_INTERIM_PUSHES = 100
@@ -161,7 +161,7 @@ export const roster = defineModule({
 
     return {
       api,
-      streamFeatures: [{ when: 'after-login', offer: () => el(NS_ROSTER_VERSIONING, 'ver') }],
+      streamFeatures: [{ when: 'after-login', offer: () => VERSIONING }],
       iq: [
         onGet(NS_ROSTER, 'query', 'own', (request) => then(rosters.of(request.to), (now) => answerGet(request, now))),
         onSet(NS_ROSTER, 'query', 'own', set),

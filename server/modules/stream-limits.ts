@@ -10,13 +10,17 @@ export const streamLimits = defineModule({
   summary: 'Tells clients how large a stanza and how long a silence may be.',
   xeps: { 'XEP-0478': '0.2.0' },
 
-  start: ({ host }) => ({
-    streamFeatures: [
-      { when: 'before-login', offer: () => limitsElement(host.limits.beforeLogin) },
-      // XEP-0478 §4: the limits are others once the client has logged in.
-      { when: 'after-login', offer: () => limitsElement(host.limits.afterLogin) },
-    ],
-  }),
+  start({ host }) {
+    const beforeLogin = limitsElement(host.limits.beforeLogin)
+    // XEP-0478 §4: the limits are others once the client has logged in.
+    const afterLogin = limitsElement(host.limits.afterLogin)
+    return {
+      streamFeatures: [
+        { when: 'before-login', offer: () => beforeLogin },
+        { when: 'after-login', offer: () => afterLogin },
+      ],
+    }
+  },
 })
 
 const limitsElement = ({ maxBytes, maxIdleMs }: StreamLimits): Element =>

@@ -12,7 +12,7 @@ import { type Contact, type Decision, hasFrom, hasTo, type Roster, type RosterIt
 import { Availability } from './subscriptions/availability.ts'
 import { inbound, outbound, type SubscriptionStanza, type SubscriptionState } from './subscriptions/states.ts'
 
-const NS_PRE_APPROVAL = 'urn:xmpp:features:pre-approval'
+const PRE_APPROVAL = el('urn:xmpp:features:pre-approval', 'sub')
 const TYPES: readonly SubscriptionStanza[] = ['subscribe', 'subscribed', 'unsubscribe', 'unsubscribed']
 
 /** Of a longer request only the fact is kept: what people write to be recognised is shorter. */
@@ -117,7 +117,7 @@ export const subscriptions = defineModule({
 
     return {
       api,
-      streamFeatures: [{ when: 'after-login', offer: () => el(NS_PRE_APPROVAL, 'sub') }],
+      streamFeatures: [{ when: 'after-login', offer: () => PRE_APPROVAL }],
       presence: [
         onPresence('broadcast', TYPES, () => {
           // RFC 6121 §3: it says to whom it goes, or says nothing.

@@ -520,7 +520,7 @@ export class C2sStream implements ConnectionHandler, XmlStreamHandler, StanzaSin
       const offer = each.when === when ? each.offer(this) : undefined
       if (offer !== undefined) children.push(offer)
     }
-    this.#writeStreamsElement('features', children.map(offered).join(''))
+    this.#writeStreamsElement('features', textOfOffers(children))
   }
 
   #writeStreamsElement(name: 'features' | 'error', content: string): void {
@@ -594,15 +594,16 @@ export class C2sStream implements ConnectionHandler, XmlStreamHandler, StanzaSin
 
 const CLOSE_FRAME = wire(`<close xmlns='${NS_FRAMING}'/>`)
 
-/** What is offered is mostly the same object each time. */
-const offers = new WeakMap<Element, Wire>()
+/** What is offered is mostly the same objects on all streams of a kind (a listener's, before or after the login), of which there are no more than so many. */
+const MAX_KINDS = 16
+const kinds: { readonly offers: readonly Element[]; readonly text: string }[] = []
 
-const offered = (offer: Element): Wire => {
-  let text = offers.get(offer)
-  if (text === undefined) {
-    text = serialize(offer, '')
-    offers.set(offer, text)
-  }
+const textOfOffers = (offers: readonly Element[]): string => {
+  for (const kind of kinds)
+    if (kind.offers.length === offers.length && kind.offers.every((offer, at) => offer === offers[at])) return kind.text
+  const text = offers.map((offer) => serialize(offer, '')).join('')
+  kinds.unshift({ offers, text })
+  if (kinds.length > MAX_KINDS) kinds.pop()
   return text
 }
 
