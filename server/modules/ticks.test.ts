@@ -241,7 +241,7 @@ conversation('ticks §2: after a restart of the server states are what they were
   await enables(again)
   const back = await scene.comesOnline(juliet.jid)
   await again.sends('')
-  expect(await told(again)).toEqual([['m3', 'delivered', NOW]])
+  expect((await told(again)).map(([id, state]) => [id, state])).toEqual([['m3', 'delivered']])
   await back.sends(displayed(ROMEO, 'm1') + displayed(ROMEO, 'm2'))
   expect(await stateOf(again, JULIET, 'm2')).toBe('read')
   expect(await stateOf(again, JULIET, 'm3')).toBe('delivered')
@@ -465,7 +465,7 @@ conversation(
   },
 )
 
-conversation('ticks §2: while nobody wants to be told, the ledger tells nobody', memory, async (scene) => {
+conversation('ticks §2: while nobody wants to be told, the ledger tells nobody', { ...memory, nodes: 1 }, async (scene) => {
   const { romeo } = await couple(scene)
   const { ledger } = scene.server
   const listeners = () => [ledger.onKept, ledger.onTaken].map((listener) => listener !== undefined)

@@ -4,7 +4,7 @@ import { momentOf } from '#server/core/ledger.ts'
 import { defineModule, type IqRequest, onGet, onSet } from '#server/core/module.ts'
 import { isText } from '#server/core/storable.ts'
 import { type Element, el } from '#stanzas/element.ts'
-import type { Address, BareJid } from '#stanzas/jid.ts'
+import { type Address, type BareJid, bareOf, type Jid } from '#stanzas/jid.ts'
 import { NS_CHAT_MARKERS } from '#stanzas/namespaces.ts'
 import type { Stanza } from '#stanzas/stanza.ts'
 import { textToLogId } from '#stanzas/stanza-id.ts'
@@ -82,6 +82,7 @@ export const ticks = defineModule({
       onWanted: (isWanted) => listen(isWanted || !isAlone),
       isHere,
       tell: (account, what, word) => tellHome(account, `ticks.${what}`, word),
+      clock,
       onFailure,
     })
     const listen = (isListening: boolean): void => {
@@ -91,9 +92,8 @@ export const ticks = defineModule({
     metrics.gauge('ticks_in_flight', 'Messages whose delivery their senders wait to be told of.', () => pushes.inFlight)
     const kept = (id: number, message: Stanza, from: Address, to: Address): void => {
       if (!isText(message)) return
-      if (!isHere(from.bare)) pushes.cameFromAway(id, from.bare, to.bare)
-      else if (isHere(to.bare)) pushes.sent(id, message, from.bare, to.bare, momentOf(id))
-      else pushes.sentAway(id, message, from.bare, to.bare, momentOf(id))
+      if (isHere(from.bare)) pushes.sent(id, message, from.bare, to.bare, momentOf(id))
+      else pushes.came(id, message, from.bare, to.bare)
     }
     const taken = (account: BareJid, id: number, atMs: number): void => pushes.taken(account, id, atMs)
 
@@ -208,7 +208,7 @@ export const ticks = defineModule({
           ? []
           : [
               observe('session-started', ({ session: { account } }) => {
-                if (sessions.of(account).length === 1) pushes.came(account)
+                if (sessions.of(account).length === 1) pushes.arrived(account)
               }),
               observe('account-left', ({ account }) => {
                 pushes.left(account)
@@ -223,8 +223,9 @@ export const ticks = defineModule({
       ],
       calls: [
         { name: 'taken', handle: (recipient, question) => states.asked(recipient, question) },
-        { name: 'watch', handle: (recipient, word) => void pushes.watch(recipient, word) },
         { name: 'delivered', handle: (sender, word) => void pushes.delivered(sender, word) },
+        { name: 'hush', handle: (_, sender) => void pushes.hush(bareOf(sender as Jid), true) },
+        { name: 'unhush', handle: (_, sender) => void pushes.hush(bareOf(sender as Jid), false) },
       ],
       stop: () => listen(false),
     }

@@ -1,3 +1,5 @@
+import type { Clock } from '#server/base/clock.ts'
+import { BoundedCache } from '#server/core/bounded-cache.ts'
 import type { Session } from '#server/core/session.ts'
 import type { Address, BareJid } from '#stanzas/jid.ts'
 import { parseStanza, type Stanza } from '#stanzas/stanza.ts'
@@ -12,24 +14,23 @@ const MAX_IN_FLIGHT = 10_000
 /** Changes in one stanza. */
 const MAX_CHANGES = 100
 
-/** A message to an account that is at home here, which no device has taken when this is noted. */
+/** A message to an account that is at home here, which no device has taken; of accounts here only those that want to be told have any. */
 interface Flight {
   readonly sender: BareJid
   readonly recipient: BareJid
   readonly messageId: string | undefined
-  /** Whether the sender wants to be told; at home here it does, or there would be no note. */
-  readonly isAwaited: boolean
-  /** When a device took it, before the sender's home has said that it wants to be told. */
-  readonly takenAtMs?: number
 }
 
-/** What homes tell each other of a message: to the recipient's, that its sender wants to be told; to the sender's, that a device has taken it. */
-interface Word {
+/** What the home of a recipient tells the sender's, a few at once: a device has taken a message. */
+interface Word extends Omit<Flight, 'sender'> {
   readonly id: LogId
-  readonly messageId?: string | undefined
-  readonly peer: BareJid
-  readonly atMs?: number
+  readonly atMs: number
 }
+
+/** How long the home of a recipient tells a sender nothing that has said that it does not want to know. */
+const HUSHED = { maxEntries: 10_000, maxAgeMs: 60_000 }
+/** Recipients that one account has told so, and tells when it wants to know. */
+const MAX_HUSHED = 1_000
 
 /** What has become of one message since its account was told. */
 interface Change {
@@ -59,8 +60,9 @@ export interface PushesOptions {
   /** The first account begins to want to be told, or the last one has ceased to. */
   readonly onWanted: (isWanted: boolean) => void
   readonly isHere: (account: BareJid) => boolean
-  /** Tells the home of a recipient (`watch`) or of a sender (`delivered`). */
-  readonly tell: (account: BareJid, what: 'watch' | 'delivered', word: string) => void
+  /** Tells the home of a sender what a device has taken, or that of a recipient whether a sender wants to know. */
+  readonly tell: (account: BareJid, what: 'delivered' | 'hush' | 'unhush', word: string) => void
+  readonly clock: Clock
   readonly onFailure: (account: BareJid, error: unknown) => void
 }
 
@@ -79,11 +81,19 @@ export class Pushes {
   /** Entries taken of which the sender is yet to be looked up, by recipient. */
   #taken = new Map<BareJid, LogId[]>()
   #news = new Map<BareJid, News>()
+  /** What the homes of senders are yet to be told. */
+  #words = new Map<BareJid, Word[]>()
   #isDue = false
   #isTelling = false
 
+  /** Senders elsewhere that do not want to know. */
+  readonly #hushed: BoundedCache<BareJid, true>
+  /** To whose homes accounts here have said that. */
+  readonly #toldToHush = new Map<BareJid, Set<BareJid>>()
+
   constructor(options: PushesOptions) {
     this.#options = options
+    this.#hushed = new BoundedCache(options.clock, HUSHED)
   }
 
   get inFlight(): number {
@@ -96,6 +106,8 @@ export class Pushes {
     if (this.#wanting.size === 0) this.#options.onWanted(true)
     this.#wanting.set(session.account, new Set([session]))
     this.#knownSince = this.#options.lastId()
+    for (const peer of this.#toldToHush.get(session.account) ?? []) this.#options.tell(peer, 'unhush', session.account)
+    this.#toldToHush.delete(session.account)
   }
 
   wantsNoMore(session: Session): void {
@@ -107,47 +119,27 @@ export class Pushes {
     this.#options.onWanted(false)
   }
 
-  /** A message between accounts that are at home here was committed. */
+  /** A message of an account that is at home here was committed. */
   sent(id: LogId, message: Stanza, from: BareJid, to: BareJid, atMs: number): void {
     const messageId = messageIdOf(message)
     const news = this.#newsFor(from)
     if (news === undefined) return
     // Whoever writes to himself has read it.
     news.add(id, messageId, to, from === to ? 'read' : 'sent', atMs)
-    if (from !== to) this.#note(id, { sender: from, recipient: to, messageId: detached(messageId), isAwaited: true })
-  }
-
-  /** A message to an account that is at home elsewhere was committed there. */
-  sentAway(id: LogId, message: Stanza, from: BareJid, to: BareJid, atMs: number): void {
-    const messageId = messageIdOf(message)
-    const news = this.#newsFor(from)
-    if (news === undefined) return
-    news.add(id, messageId, to, 'sent', atMs)
-    const word: Word = { id, messageId: detached(messageId), peer: from }
-    this.#options.tell(to, 'watch', JSON.stringify(word))
+    if (from !== to && this.#options.isHere(to)) this.#note(id, message, from, to)
   }
 
   /** A message from an account that is at home elsewhere was committed; whether that wants to be told is known there. */
-  cameFromAway(id: LogId, from: BareJid, to: BareJid): void {
-    if (!this.#inFlight.has(id)) this.#note(id, { sender: from, recipient: to, messageId: undefined, isAwaited: false })
+  came(id: LogId, message: Stanza, from: BareJid, to: BareJid): void {
+    this.#note(id, message, from, to)
   }
 
-  /** It wants to be. */
-  watch(recipient: BareJid, payload: string): void {
-    const { id, messageId, peer: sender } = JSON.parse(payload) as Word
-    const known = this.#inFlight.get(id)
-    const flight: Flight = { sender, recipient, messageId, isAwaited: true }
-    if (known?.takenAtMs === undefined) return this.#note(id, flight)
-    this.#inFlight.delete(id)
-    this.#tellSender(flight, id, known.takenAtMs)
-  }
-
-  #note(id: LogId, flight: Flight): void {
-    this.#inFlight.set(id, flight)
+  #note(id: LogId, message: Stanza, sender: BareJid, recipient: BareJid): void {
+    this.#inFlight.set(id, { sender, recipient, messageId: detached(messageIdOf(message)) })
     if (this.#inFlight.size <= MAX_IN_FLIGHT) return
-    for (const [oldest, { takenAtMs }] of this.#inFlight) {
+    for (const oldest of this.#inFlight.keys()) {
       this.#inFlight.delete(oldest)
-      if (takenAtMs === undefined) this.#knownSince = Math.max(this.#knownSince, oldest)
+      this.#knownSince = Math.max(this.#knownSince, oldest)
       return
     }
   }
@@ -157,8 +149,7 @@ export class Pushes {
     const flight = this.#inFlight.get(id)
     if (flight !== undefined && flight.recipient === account) {
       this.#inFlight.delete(id)
-      if (flight.isAwaited) this.#tellSender(flight, id, atMs)
-      else this.#note(id, { ...flight, takenAtMs: atMs })
+      this.#tellSender(flight, id, atMs)
     } else if (id <= this.#knownSince || id <= (this.#cameAt.get(account) ?? 0)) {
       const ids = this.#taken.get(account)
       if (ids === undefined) this.#taken.set(account, [id])
@@ -169,28 +160,48 @@ export class Pushes {
 
   #tellSender({ sender, recipient, messageId }: Flight, id: LogId, atMs: number): void {
     if (this.#options.isHere(sender)) this.#newsFor(sender)?.add(id, messageId, recipient, 'delivered', atMs)
-    else
-      void this.#attempt(sender, async () => {
-        if (!(await this.#options.states.maySeeDelivery(sender, recipient))) return
-        const word: Word = { id, messageId, peer: recipient, atMs }
-        this.#options.tell(sender, 'delivered', JSON.stringify(word))
-      })
+    else if (this.#hushed.get(sender) !== true) {
+      const words = this.#words.get(sender)
+      const word: Word = { id, messageId, recipient, atMs }
+      if (words === undefined) this.#words.set(sender, [word])
+      else words.push(word)
+      this.#due()
+    }
+  }
+
+  async #tellAway(sender: BareJid, words: readonly Word[]): Promise<void> {
+    const { states, tell } = this.#options
+    for (const [recipient, each] of Map.groupBy(words, (word) => word.recipient))
+      if (await states.maySeeDelivery(sender, recipient)) tell(sender, 'delivered', JSON.stringify(each))
   }
 
   /** What the home of a recipient says, which has looked whether the account may know. */
   delivered(account: BareJid, payload: string): void {
-    const { id, messageId, peer, atMs } = JSON.parse(payload) as Word
-    if (atMs !== undefined) this.#newsFor(account)?.add(id, messageId, peer, 'delivered', atMs)
+    const words = JSON.parse(payload) as readonly Word[]
+    const news = this.#newsFor(account)
+    for (const { id, messageId, recipient, atMs } of words) news?.add(id, messageId, recipient, 'delivered', atMs)
+    const recipient = words[0]?.recipient
+    if (news !== undefined || recipient === undefined) return
+    const told = this.#toldToHush.get(account) ?? new Set()
+    if (told.size < MAX_HUSHED) this.#toldToHush.set(account, told.add(recipient))
+    this.#options.tell(recipient, 'hush', account)
+  }
+
+  /** A sender elsewhere does not want to know, or does again. */
+  hush(sender: BareJid, isHushed: boolean): void {
+    if (isHushed) this.#hushed.set(sender, true)
+    else this.#hushed.delete(sender)
   }
 
   /** The account has its first session in this process. */
-  came(account: BareJid): void {
+  arrived(account: BareJid): void {
     this.#cameAt.set(account, this.#options.lastId())
   }
 
   /** Its last one has ended, or it is at home elsewhere. */
   left(account: BareJid): void {
     this.#cameAt.delete(account)
+    this.#toldToHush.delete(account)
   }
 
   /** A peer of the account says that it has read up to this message. */
@@ -224,10 +235,13 @@ export class Pushes {
 
   async #tellAll(): Promise<void> {
     this.#isTelling = true
-    while (this.#taken.size > 0 || this.#news.size > 0) {
+    while (this.#taken.size > 0 || this.#news.size > 0 || this.#words.size > 0) {
       const taken = this.#taken
       this.#taken = new Map()
       for (const [account, ids] of taken) await this.#attempt(account, () => this.#lookUp(account, ids))
+      const words = this.#words
+      this.#words = new Map()
+      for (const [sender, each] of words) await this.#attempt(sender, () => this.#tellAway(sender, each))
       const news = this.#news
       this.#news = new Map()
       for (const [account, each] of news) await this.#attempt(account, () => this.#tell(account, each))
@@ -251,7 +265,7 @@ export class Pushes {
         if (entry?.takenAtMs === undefined || !entry.isText || entry.direction !== 'in' || entry.peer === account) continue
         // Peers that are no accounts are wanted by nobody.
         const sender = entry.peer as BareJid
-        const flight = { sender, recipient: account, messageId: messageIdOf(parseStanza(entry.stanza)), isAwaited: true }
+        const flight = { sender, recipient: account, messageId: messageIdOf(parseStanza(entry.stanza)) }
         this.#tellSender(flight, entry.id, entry.takenAtMs)
       }
     }
