@@ -1,15 +1,14 @@
 import { type ChildProcessByStdio, execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
-import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import type { Readable } from 'node:stream'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { Actor } from '#server/testing/actor.ts'
-import type { Line } from '#server/testing/lines.ts'
+import type { Actor } from '#server/testing/actor.ts'
 import { any, xml } from '#server/testing/match.ts'
+import { visit } from '#server/testing/visitor.ts'
 
 /** The program as an operator starts it: a process of its own, its own folder, free ports, the store on disk. */
 
@@ -78,28 +77,8 @@ const serve = async (): Promise<Running> => {
   }
 }
 
-const visit = async ({ port }: Running): Promise<Actor> => {
-  const socket = connect(port, '127.0.0.1')
-  await once(socket, 'connect')
-  const line: Line = {
-    framing: 'stream',
-    send: (text) => void socket.write(text),
-    listen(onText, onEnd) {
-      const decoder = new TextDecoder()
-      socket.on('data', (bytes) => onText(decoder.decode(bytes, { stream: true })))
-      socket.on('end', () => socket.end())
-      socket.on('close', onEnd)
-      socket.on('error', () => undefined)
-    },
-    cut: () => socket.resetAndDestroy(),
-    stall: () => undefined,
-  }
-  // What another process does is known by what it sends.
-  return new Actor(line, 'localhost', () => Promise.resolve())
-}
-
 const logsIn = async (server: Running, name: string): Promise<Actor> => {
-  const actor = await visit(server)
+  const actor = await visit(server.port)
   await actor.logsIn(name, password)
   await actor.binds('here')
   return actor
@@ -123,7 +102,7 @@ test('accounts and invitations, of a server that runs and one that does not; wha
   expect(uri).toMatch(/^xmpp:romeo@localhost\?roster;preauth=[0-9a-f]{32};ibr=y$/)
 
   // XEP-0445: the invitation that was made while the server was off.
-  const guest = await visit(server)
+  const guest = await visit(server.port)
   await guest.opensStream()
   await guest.sends(xml`<iq type="set" id="p1" to="localhost"><preauth xmlns="urn:xmpp:pars:0" token="${token}"/></iq>`)
   await guest.receives(xml`<iq type="result" id="p1" from="localhost"/>`)
