@@ -33,6 +33,7 @@ import type { Accept } from './stream/connection.ts'
 import { answerBind, bind, bindRequests, legacySession } from './stream/features/bind.ts'
 import { Bind2 } from './stream/features/bind2.ts'
 import { Logins } from './stream/features/login.ts'
+import { Records, type ResumeRecord } from './stream/features/recording.ts'
 import { channelBindings, sasl } from './stream/features/sasl.ts'
 import { sasl2 } from './stream/features/sasl2.ts'
 import { startTls } from './stream/features/starttls.ts'
@@ -218,10 +219,11 @@ export const assemble = async (options: AssemblyOptions): Promise<Assembly> => {
   }
   const accountChanges = metrics.tally('account_changes_total', 'What happened to accounts while the server ran.', ['what'])
   const unsubscribe = [
-    accounts.on('created', ({ account }) => {
+    accounts.on('created', async ({ account }) => {
       accountChanges.add('created')
-      void fleet?.tell({ kind: 'created', account })
       hooks.emit('account-created', { account })
+      // Whoever hears that it was made may use it anywhere at once.
+      await fleet?.tell({ kind: 'created', account })
     }),
     accounts.on('deleted', async ({ account }) => {
       accountChanges.add('deleted')
@@ -319,6 +321,15 @@ export const assemble = async (options: AssemblyOptions): Promise<Assembly> => {
       unackedStanzas: config.streamManagement.maxUnackedStanzas,
       unackedBytes: config.streamManagement.maxUnackedBytes,
     },
+    records:
+      options.fleet === undefined
+        ? undefined
+        : new Records({
+            storage: driver.expiring<ResumeRecord>('server/resumable'),
+            clock,
+            log,
+            carried: new Map(started.flatMap(({ module, parts }) => (parts.carries ? [[module.name, parts.carries]] : []))),
+          }),
   })
   const streams = new Set<C2sStream>()
   const outcomes = metrics.tally('logins_total', 'Finished attempts to log in.', ['mechanism', 'result'])
@@ -421,6 +432,7 @@ export const assemble = async (options: AssemblyOptions): Promise<Assembly> => {
     apis: new Map(started.map(({ module, parts }) => [module.name, parts.api])),
     describeOrder: () => hooks.describe(),
     async stop() {
+      await fleet?.drain((account) => Promise.all(sessions.of(account).map((session) => life.leave(session))))
       for (const stream of streams) stream.fail('system-shutdown')
       life.stop()
       sweep.stop()

@@ -81,7 +81,8 @@ export class Requests {
     if (handle === undefined) throw new StanzaError('bad-request')
     return handle(profile, fromAddress, payload, (task) => {
       const run = (): void => void task().catch((error: unknown) => this.#parts.onFailure(error))
-      if (session === undefined) run()
+      // Who asks from elsewhere is answered in this turn of the loop.
+      if (session === undefined) setImmediate(run)
       else session.whenHandled(run)
     })
   }
