@@ -78,6 +78,10 @@ const needsHome = ({ stanza: { kind, type }, awaited }: Forward): boolean => {
   )
 }
 
+/** Who is available concerns the devices of an account alone: of one that is at home nowhere not even the list of whom it blocks is read. */
+const isForDevices = (key: string, { stanza: { kind, type } }: Forward): boolean =>
+  kind === 'presence' && (type === undefined || type === 'unavailable') && key.includes('@')
+
 /**
  * Stanzas to addresses that are at home at other nodes (decision 0010), in order for each sender and addressee (RFC 6120 §10.1). A message that is kept is answered when it is durable there;
  * one whose node is lost before that is sent again to the next home, which looks whether it has it. Anything else is sent, and forgotten.
@@ -218,7 +222,7 @@ export class Forwarding {
       // Somebody came who needs one.
       if (home === 'nowhere' && way.waiting?.some(needsHome) === true) return this.#find(key, way, deadlineMs)
       this.#ways.delete(key)
-      for (const forward of way.waiting ?? []) this.#handle(key, forward)
+      for (const forward of way.waiting ?? []) if (home === 'here' || !isForDevices(key, forward)) this.#handle(key, forward)
       this.#clear(way)
       if (home === 'nowhere') this.#residence.leave(key)
     }, again)
