@@ -8,6 +8,7 @@ import type { Logger } from './base/log.ts'
 import type { Metrics } from './base/metrics.ts'
 import type { AccountNews } from './core/account-news.ts'
 import { Accounts } from './core/accounts.ts'
+import { type Client, clientsOf } from './core/clients.ts'
 import { Delivery } from './core/delivery.ts'
 import { type Device, Devices } from './core/devices.ts'
 import { asStanzaError, failureLog } from './core/failures.ts'
@@ -67,6 +68,8 @@ export interface Assembly {
   readonly life: SessionLife
   readonly http: readonly HttpRoute[]
   readonly apis: ReadonlyMap<string, unknown>
+  /** The clients that have access to an account, as its home knows them. */
+  clientsOf(account: BareJid): Promise<readonly Client[]>
   describeOrder(): readonly string[]
   /** Ends every stream with `system-shutdown` and stops the modules. */
   stop(): Promise<void>
@@ -211,6 +214,12 @@ export const assemble = async (options: AssemblyOptions): Promise<Assembly> => {
       router.registerService(service, dispatch)
     }
   }
+  homeCalls.register('server', [
+    {
+      name: 'clients',
+      handle: async (account) => JSON.stringify(await clientsOf(account, { devices, sessions, nowMs: clock.nowMs() })),
+    },
+  ])
   const nonzas = new Map<string, NonzaRegistration['handle']>()
   const visitorIq = new Map<string, VisitorIqRegistration['handle']>()
   for (const { parts } of started) {
@@ -430,6 +439,7 @@ export const assemble = async (options: AssemblyOptions): Promise<Assembly> => {
     life,
     http: started.flatMap(({ parts }) => parts.http ?? []),
     apis: new Map(started.map(({ module, parts }) => [module.name, parts.api])),
+    clientsOf: async (account) => JSON.parse((await homeCalls.call(account, 'server.clients', '')) ?? '[]') as readonly Client[],
     describeOrder: () => hooks.describe(),
     async stop() {
       await fleet?.drain((account) => Promise.all(sessions.of(account).map((session) => life.leave(session))))

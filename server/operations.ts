@@ -2,7 +2,6 @@ import { type BareJid, parseJid } from '#stanzas/jid.ts'
 import type { Assembly } from './assembly.ts'
 import type { Config } from './base/config.ts'
 import { type Invite, type InviteRequest, OperationError, type Operations } from './base/operations.ts'
-import { clientsOf } from './core/clients.ts'
 import type { HostFacts } from './core/module.ts'
 
 /** What the module `invites` offers to others, as far as the command line needs it. */
@@ -28,7 +27,7 @@ const PAGE = 500
 
 /** What the command line may do, on a server that runs or on the store of one that does not. */
 export const operationsOf = (assembly: Assembly, config: Config, host: HostFacts, isRunning: boolean): Operations => {
-  const { accounts, devices, sessions, clock } = assembly
+  const { accounts, devices, sessions } = assembly
   const accountOf = (text: string): BareJid => {
     const jid = parseJid(text)
     if (jid === undefined || jid.localpart === '' || jid.resourcepart !== '') throw new OperationError(`${text} is no account.`)
@@ -67,7 +66,7 @@ export const operationsOf = (assembly: Assembly, config: Config, host: HostFacts
     },
     async listDevices(jid) {
       const account = await existing(jid)
-      const clients = await clientsOf(account, { devices, sessions, nowMs: clock.nowMs() })
+      const clients = await assembly.clientsOf(account)
       return clients.map(({ id, software, device, lastSeenMs, isConnected, knowsPassword, hasToken }) => ({
         id,
         ...(software === undefined ? {} : { software }),
@@ -80,7 +79,7 @@ export const operationsOf = (assembly: Assembly, config: Config, host: HostFacts
     },
     async revokeDevice(jid, id) {
       const account = await existing(jid)
-      const clients = await clientsOf(account, { devices, sessions, nowMs: clock.nowMs() })
+      const clients = await assembly.clientsOf(account)
       const client = clients.find((each) => each.id === id)
       if (client === undefined) throw new OperationError(`${jid} has no client ${id}.`)
       if (!client.isNamed)
