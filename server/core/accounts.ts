@@ -57,7 +57,7 @@ type Listeners = { readonly [E in keyof AccountEvents]: Set<(event: AccountEvent
 /** Two of the four threads of the default pool stay free for files and names; 128 waiting passwords take about half a second. */
 const DERIVATION_LIMITS = { maxRunning: 2, maxWaiting: 128 }
 /** Credentials are needed at logins only, existence with every message; an absent account may be made by another process, so it is believed briefly. */
-const ACCOUNT_CACHE = { maxEntries: 1_000, maxAgeMs: 60_000 }
+const ACCOUNT_CACHE = { maxEntries: 10_000, maxAgeMs: 60_000 }
 const PRESENT_CACHE = { maxEntries: 100_000, maxAgeMs: 600_000 }
 const ABSENT_CACHE = { maxEntries: 10_000, maxAgeMs: 5_000 }
 /** Changes of one account that may wait for each other; nobody has so many at once. */

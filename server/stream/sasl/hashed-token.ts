@@ -1,4 +1,4 @@
-import { createHmac, createSecretKey } from 'node:crypto'
+import { createHmac } from 'node:crypto'
 import { randomOctets } from '#server/base/random.ts'
 import { accountJid } from '#server/core/accounts.ts'
 import { sameBytes } from '#server/core/credentials.ts'
@@ -126,8 +126,9 @@ const proved = (device: Device | undefined, binding: Buffer, proof: Buffer): Tok
   return tokens.find(({ secret }) => sameBytes(hashOf(secret, 'Initiator', binding), proof))
 }
 
+/** A string as the key makes it 2 µs; a key object, which is made for one use, takes as long again, and bytes take 10. */
 const hashOf = (secret: string, role: 'Initiator' | 'Responder', binding: Buffer): Buffer =>
-  createHmac('sha256', createSecretKey(secret, 'utf8')).update(role).update(binding).digest()
+  createHmac('sha256', secret).update(role).update(binding).digest()
 
 /** authcid NUL initiator-hashed-token. */
 const parseMessage = (message: Buffer): { readonly authcid: string; readonly proof: Buffer } | undefined => {
