@@ -154,12 +154,13 @@ export const clientCaps = defineModule({
       for (const other of question.sessions) learn(other, proof)
     }
 
-    /** A question that was lost with the connection. */
+    /** A question that was lost with the connection; or the session has gone on here, after another process was lost. */
     const askAgain = (session: Session): void => {
       const { key, features } = stateOf(session)
-      const claim =
-        key === undefined || features !== undefined || session.presence === undefined ? undefined : claimIn(session.presence)
-      if (claim !== undefined && questions.get(claim.key)?.sessions.has(session) !== true) inquire(session, claim)
+      const claim = features !== undefined || session.presence === undefined ? undefined : claimIn(session.presence)
+      if (claim === undefined || questions.get(claim.key)?.sessions.has(session) === true) return
+      if (key === undefined) notice(session, claim)
+      else inquire(session, claim)
     }
 
     const api: ClientCapsApi = {
