@@ -6,8 +6,12 @@ const PAGE_BYTES = 4096
 
 export type Usage = { readonly cpuSeconds: number; readonly rssBytes: number }
 
-/** What a process and all its descendants have used so far: user and system time, and resident memory now. */
-export function usageOf(rootPid: number): Usage {
+/** One process with its descendants, or several. */
+export type Roots = number | readonly number[]
+
+/** What processes and all their descendants have used so far: user and system time, and resident memory now. */
+export function usageOf(roots: Roots): Usage {
+  const rootPids = new Set([roots].flat())
   const stats = new Map<number, { parent: number; ticks: number; rssPages: number }>()
   for (const name of readdirSync('/proc')) {
     if (!/^\d+$/.test(name)) continue
@@ -18,7 +22,7 @@ export function usageOf(rootPid: number): Usage {
     stats.set(Number(name), { parent: at(1), ticks: at(11) + at(12) + at(13) + at(14), rssPages: at(21) })
   }
   const belongs = (pid: number): boolean => {
-    for (let at = pid; at > 1; at = stats.get(at)?.parent ?? 0) if (at === rootPid) return true
+    for (let at = pid; at > 1; at = stats.get(at)?.parent ?? 0) if (rootPids.has(at)) return true
     return false
   }
   let ticks = 0
@@ -44,14 +48,15 @@ export function machineSeconds(): number {
   return (user + nice + system + irq + softirq) / TICKS_PER_SECOND
 }
 
-/** Waits until a process tree uses almost no time, so that late writes count for the work that caused them. */
-export async function untilQuiet(pid: number, timeoutMs = 20_000): Promise<void> {
+/** Waits until a process tree uses almost no time, so that late writes count for the work that caused them. Each of several may tick once while we look. */
+export async function untilQuiet(roots: Roots, timeoutMs = 20_000): Promise<void> {
+  const quietSeconds = 0.011 * [roots].flat().length
   const until = Date.now() + timeoutMs
-  let before = usageOf(pid).cpuSeconds
+  let before = usageOf(roots).cpuSeconds
   while (Date.now() < until) {
     await sleep(300)
-    const now = usageOf(pid).cpuSeconds
-    if (now - before <= 0.011) return
+    const now = usageOf(roots).cpuSeconds
+    if (now - before <= quietSeconds) return
     before = now
   }
 }

@@ -18,7 +18,7 @@ const USAGE = `node bench/profile.ts ROW [options]: where Waxwing's time goes wh
   --top N              how many functions (default 40)
   --interval US        microseconds between samples (default 250)
   --keep FOLDER        put the .cpuprofile files there, for Chromium's developer tools
-ROW is one of ${ROWS.map(({ id }) => id).join(', ')}
+ROW is one of ${ROWS.flatMap((row) => ('setup' in row ? [row.id] : [])).join(', ')}
 `
 
 const { values, positionals } = parseArgs({
@@ -35,7 +35,7 @@ const { values, positionals } = parseArgs({
 })
 
 const row = ROWS.find(({ id }) => id === positionals[0])
-if (row === undefined) {
+if (row === undefined || !('setup' in row)) {
   process.stderr.write(USAGE)
   process.exit(2)
 }

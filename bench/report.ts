@@ -1,11 +1,11 @@
 import { cpus, totalmem } from 'node:os'
 import { BUDGETS, type Budget } from './budgets.ts'
 import { FIGURES, type FigureName, type Sample, type Spread, show, spreadOf } from './figures.ts'
-import type { Row } from './scenarios/row.ts'
+import type { AnyRow } from './scenarios/row.ts'
 
 /** All runs of one row, by server. */
 export type RowResult = {
-  readonly row: Row
+  readonly row: AnyRow
   readonly samples: ReadonlyMap<string, readonly Sample[]>
   /** What was wrong in some run, by server. */
   readonly faults: ReadonlyMap<string, readonly string[]>

@@ -2,11 +2,12 @@ import { join } from 'node:path'
 import type { Mechanism } from './client/login.ts'
 import { folderWithAccounts } from './data-folders.ts'
 import { dropFolder, tailOf } from './processes.ts'
-import type { Outcome, Row, Scale } from './scenarios/row.ts'
+import type { AnyRow, Outcome, Scale } from './scenarios/row.ts'
 import type { Launcher, RunningServer } from './servers/server.ts'
 
 /** Runs a row once on a server that is started for it, on fresh data, and ended after it. */
-export async function runRow(row: Row, launcher: Launcher, scale: Scale, xmppload: string | undefined): Promise<Outcome> {
+export async function runRow(row: AnyRow, launcher: Launcher, scale: Scale, xmppload: string | undefined): Promise<Outcome> {
+  if ('runOwn' in row) return row.runOwn({ scale, xmppload }).catch((error: unknown) => failure(error, ''))
   const mechanism: Mechanism = launcher.mechanism
   let folder: string | undefined
   let server: RunningServer | undefined
@@ -22,11 +23,14 @@ export async function runRow(row: Row, launcher: Launcher, scale: Scale, xmpploa
     }
     return await row.run({ server: started, launcher, mechanism, scale, xmppload, killAndRestart })
   } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error)
-    const log = folder === undefined ? '' : tailOf(join(folder, 'bench.log')).trim()
-    return { sample: {}, faults: [`failed: ${reason}`, log].filter((text) => text !== '') }
+    return failure(error, folder === undefined ? '' : tailOf(join(folder, 'bench.log')).trim())
   } finally {
     await server?.end()
     if (folder !== undefined) dropFolder(folder)
   }
+}
+
+function failure(error: unknown, log: string): Outcome {
+  const reason = error instanceof Error ? error.message : String(error)
+  return { sample: {}, faults: [`failed: ${reason}`, log].filter((text) => text !== '') }
 }

@@ -4,7 +4,7 @@ import type { Sample } from './figures.ts'
 import { json, judge, markdown, type RowResult } from './report.ts'
 import { runRow } from './run-row.ts'
 import { FULL, QUICK } from './scale.ts'
-import type { Row, Scale } from './scenarios/row.ts'
+import type { AnyRow, Scale } from './scenarios/row.ts'
 import { ROWS, rowsNamed } from './scenarios/rows.ts'
 import { ejabberd } from './servers/ejabberd.ts'
 import { prosody } from './servers/prosody.ts'
@@ -46,10 +46,10 @@ async function main(): Promise<number> {
   const xmppload = findXmppload()
   if (xmppload === undefined) say(HOW_TO_GET)
   const launchers = serversNamed(values.only ?? ['waxwing', values.against].join(','))
-  const rows = (values.rows === undefined ? ROWS : rowsNamed(listOf(values.rows))).filter(({ id, needsXmppload }) => {
-    if (!needsXmppload || xmppload !== undefined) return true
-    say(`${id} is left out: it needs xmppload`)
-    return false
+  const rows = (values.rows === undefined ? ROWS : rowsNamed(listOf(values.rows))).filter((row) => {
+    const why = whyNot(row, xmppload)
+    if (why !== undefined) say(`${row.id} is left out: ${why}`)
+    return why === undefined
   })
   const scale = scaleWanted()
   const runs = Number(values.runs ?? (values.quick ? 1 : 3))
@@ -63,13 +63,13 @@ async function main(): Promise<number> {
 
 // Servers take turns within each round, since what else the machine does changes by the minute.
 async function measure(
-  row: Row,
+  row: AnyRow,
   launchers: readonly Launcher[],
   scale: Scale,
   runs: number,
   xmppload: string | undefined,
 ): Promise<RowResult> {
-  const suitable = launchers.filter(({ suits }) => suits(row.setup))
+  const suitable = launchers.filter(({ name, suits }) => ('setup' in row ? suits(row.setup) : name === 'waxwing'))
   const samples = new Map<string, Sample[]>(suitable.map(({ name }) => [name, []]))
   const faults = new Map<string, string[]>(suitable.map(({ name }) => [name, []]))
   for (let round = 1; round <= runs; round++) {
@@ -94,6 +94,11 @@ function serversNamed(list: string): readonly Launcher[] {
     say(`${name} is left out: ${missing}`)
     return []
   })
+}
+
+function whyNot(row: AnyRow, xmppload: string | undefined): string | undefined {
+  if (row.needsXmppload && xmppload === undefined) return 'it needs xmppload'
+  return 'missing' in row ? row.missing() : undefined
 }
 
 function scaleWanted(): Scale {

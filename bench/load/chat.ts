@@ -1,32 +1,39 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import { forEachIndex } from '../client/accounts.ts'
 import type { Connection } from '../client/connection.ts'
-import { headingOf, messageWriter } from './message.ts'
+import { usageOf } from '../cpu.ts'
+import { headingOf, messageWriter, NO_STORE } from './message.ts'
 import { costs, percentiles, read, readWhenQuiet } from './meter.ts'
 import type { LoadOptions } from './options.ts'
-import { leave, sessionsOf } from './sessions.ts'
+import { leave, sessionOf } from './sessions.ts'
 
 const DRAIN_MS = 20_000
 
 /** Accounts in pairs, both ways, each sender with so many messages under way: a delivery makes room for the next. */
 export async function chat(options: LoadOptions): Promise<Record<string, number>> {
-  const { serverPid, target, window } = options
-  const connections = await sessionsOf(options, 0, options.accounts & ~1, {
-    resource: 'load',
-    presence: true,
+  const { target, window, nodes = [] } = options
+  const server = nodes.length === 0 ? options.serverPid : nodes.map(({ pid }) => pid)
+  const connections: Connection[] = []
+  await forEachIndex(options.accounts & ~1, 50, async (index) => {
+    const at = nodes[nodeOf(index, nodes.length)]?.target ?? target
+    connections[index] = (await sessionOf({ ...options, target: at }, index, { resource: 'load', presence: true })).connection
   })
-  const pairs = new Pairs(connections, target.domain)
-  await readWhenQuiet(serverPid)
+  const pairs = new Pairs(connections, target.domain, options.isKeptByNobody === true ? NO_STORE : undefined)
+  await readWhenQuiet(server)
 
   pairs.begin(window)
   await sleep(options.warmupSeconds * 1000)
   pairs.latenciesMs.length = 0
   const deliveredBefore = pairs.delivered
-  const from = read(serverPid)
+  const besidesBefore = besidesNow(options)
+  const from = read(server)
   await sleep(options.seconds * 1000)
   pairs.sending = false
   await pairs.drained()
   const wallSeconds = (pairs.lastArrivalMs - from.atMs) / 1000
-  const to = await readWhenQuiet(serverPid)
+  const to = await readWhenQuiet(server)
+
+  const besides = besidesNow(options)
 
   const units = pairs.delivered - deliveredBefore
   leave(connections)
@@ -40,8 +47,20 @@ export async function chat(options: LoadOptions): Promise<Record<string, number>
     error_stanzas: pairs.errors,
     ...percentiles('lat_', pairs.latenciesMs),
     ...costs('', '1000_delivered', from, to, units / 1000),
+    ...Object.fromEntries(
+      Object.entries(besides).map(([name, seconds]) => [
+        `${name}_cpu_ms_per_1000_delivered`,
+        ((seconds - (besidesBefore[name] ?? 0)) * 1e6) / Math.max(units, 1),
+      ]),
+    ),
   }
 }
+
+const besidesNow = ({ besides = {} }: LoadOptions): Readonly<Record<string, number>> =>
+  Object.fromEntries(Object.entries(besides).map(([name, pid]) => [name, usageOf(pid).cpuSeconds]))
+
+/** The two of a pair are at different nodes, and each node has as many of them. */
+const nodeOf = (index: number, nodes: number): number => ((index >> 1) + (index & 1)) % Math.max(nodes, 1)
 
 class Pairs {
   sending = true
@@ -60,9 +79,9 @@ class Pairs {
   readonly #nextToArrive: number[]
   readonly #sentAtMs: Map<number, number>[]
 
-  constructor(connections: readonly Connection[], domain: string) {
+  constructor(connections: readonly Connection[], domain: string, payload: string | undefined) {
     this.#connections = connections
-    this.#write = connections.map((_, sender) => messageWriter(this.#run, sender, sender ^ 1, domain))
+    this.#write = connections.map((_, sender) => messageWriter(this.#run, sender, sender ^ 1, domain, payload))
     this.#nextToSend = connections.map(() => 0)
     this.#nextToArrive = connections.map(() => 0)
     this.#sentAtMs = connections.map(() => new Map())

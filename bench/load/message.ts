@@ -3,11 +3,22 @@ import { usernameOf } from '../client/accounts.ts'
 const NS = `xmlns='jabber:client'` // RFC 7395 §3.3 wants it on WebSocket; on TCP it is sent too, so that the work is the same
 const TEXT = 'Grüße &amp; &lt;b&gt;✓&lt;/b&gt; lorem ipsum dolor sit amet, consectetur adipiscing elit, sed do'
 
+const RECEIPT = `<request xmlns='urn:xmpp:receipts'/>`
+
+/** Forbids everybody to keep the message (XEP-0334 §4.2). */
+export const NO_STORE = `<no-store xmlns='urn:xmpp:hints'/>`
+
 /** Writes the messages of one sender: a body of about 100 bytes that begins with sender and number. */
-export function messageWriter(run: number, sender: number, addressee: number, domain: string): (sequence: number) => string {
+export function messageWriter(
+  run: number,
+  sender: number,
+  addressee: number,
+  domain: string,
+  payload = RECEIPT,
+): (sequence: number) => string {
   const start = `<message ${NS} type='chat' to='${usernameOf(addressee)}@${domain}' id='${run}-${sender}-`
   const body = `'><body>${run} ${sender} `
-  const end = ` ${TEXT}</body><request xmlns='urn:xmpp:receipts'/></message>`
+  const end = ` ${TEXT}</body>${payload}</message>`
   return (sequence) => `${start}${sequence}${body}${sequence}${end}`
 }
 

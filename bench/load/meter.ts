@@ -1,4 +1,4 @@
-import { machineSeconds, untilQuiet, usageOf } from '../cpu.ts'
+import { machineSeconds, type Roots, untilQuiet, usageOf } from '../cpu.ts'
 
 export type Reading = {
   readonly server: number
@@ -9,8 +9,8 @@ export type Reading = {
 }
 
 /** What server, this client and the whole machine have used up to now. */
-export function read(serverPid: number): Reading {
-  const { cpuSeconds, rssBytes } = usageOf(serverPid)
+export function read(server: Roots): Reading {
+  const { cpuSeconds, rssBytes } = usageOf(server)
   const own = process.cpuUsage()
   return {
     server: cpuSeconds,
@@ -22,9 +22,9 @@ export function read(serverPid: number): Reading {
 }
 
 /** The same once the server has finished what it still had to do. */
-export async function readWhenQuiet(serverPid: number): Promise<Reading> {
-  await untilQuiet(serverPid)
-  return read(serverPid)
+export async function readWhenQuiet(server: Roots): Promise<Reading> {
+  await untilQuiet(server)
+  return read(server)
 }
 
 /** Costs per unit of work between two readings, under xmppload's names. */

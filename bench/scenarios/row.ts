@@ -32,19 +32,32 @@ export type Workplace = {
 
 export type Outcome = { readonly sample: Sample; readonly faults: readonly string[] }
 
-/** A row of the table: one kind of work, measured the same way on every server. */
-export type Row = {
+/** A row of the table: one kind of work. */
+export type AnyRow = Row | OwnRow
+
+type RowFacts = {
   readonly id: string
   readonly title: string
-  readonly setup: Setup
   /** What one unit of work is. */
   readonly unit: string
   readonly figures: readonly FigureName[]
   /** The figure that peers are compared by. */
   readonly main: FigureName
-  readonly accounts: (scale: Scale) => number
   readonly needsXmppload?: true
+}
+
+/** Work that is measured the same way on every server. */
+export type Row = RowFacts & {
+  readonly setup: Setup
+  readonly accounts: (scale: Scale) => number
   readonly run: (place: Workplace) => Promise<Outcome>
+}
+
+/** Work that starts servers of its own, several of them: Waxwing only. */
+export type OwnRow = RowFacts & {
+  /** Why it cannot run here, if it cannot. */
+  readonly missing: () => string | undefined
+  readonly runOwn: (place: Pick<Workplace, 'scale' | 'xmppload'>) => Promise<Outcome>
 }
 
 /** What of a run was wrong, in words: whoever reads a fast figure must know that something was lost for it. */

@@ -1,0 +1,87 @@
+import { existsSync, readdirSync } from 'node:fs'
+import { homedir } from 'node:os'
+import { delimiter, join } from 'node:path'
+import { MongoMemoryReplSet } from 'mongodb-memory-server-core'
+import { endProcess, freePort, makeFolder, startProcess, waitForPort } from '../processes.ts'
+
+/** A server that speaks MongoDB's protocol. */
+export type RunningDatabase = {
+  /** Which one it is: figures with a stand-in say nothing of MongoDB's own. */
+  readonly name: string
+  readonly pid: number
+  readonly urlOf: (database: string) => string
+  readonly end: () => Promise<void>
+}
+
+/** Where conformance/install.sh puts them. */
+const CACHE = join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'waxwing', 'mongodb')
+const SECANTUS = join(CACHE, 'secantusdb', 'bin', 'secantusd-py')
+const FERRET = join(CACHE, 'ferretdb')
+
+/** The one that the tests would find (storage/contract/mongodb-server.ts), unless WAXWING_BENCH_DATABASE says `secantusdb` or `ferretdb`. */
+const choice = (): (() => Promise<RunningDatabase>) | undefined => {
+  const wanted = process.env.WAXWING_BENCH_DATABASE
+  if (wanted === 'ferretdb') return startFerret
+  if (wanted === 'secantusdb') return startSecantus
+  const installed = process.env.PATH?.split(delimiter)
+    .map((folder) => join(folder, 'mongod'))
+    .find((file) => existsSync(file))
+  const downloaded = existsSync(CACHE) ? readdirSync(CACHE).find((name) => name.startsWith('mongod-')) : undefined
+  const binary = installed ?? (downloaded === undefined ? undefined : join(CACHE, downloaded))
+  if (binary !== undefined) return () => startMongod(binary)
+  if (existsSync(SECANTUS)) return startSecantus
+  return existsSync(FERRET) ? startFerret : undefined
+}
+
+/** Whether there is one on this machine. */
+export const hasDatabase = (): boolean => choice() !== undefined
+
+/** Starts one of our own, which ends with the bench. */
+export async function startDatabase(): Promise<RunningDatabase> {
+  const start = choice()
+  if (start === undefined) throw new Error('no server that speaks the protocol of MongoDB is here: sh conformance/install.sh')
+  return start()
+}
+
+async function startMongod(systemBinary: string): Promise<RunningDatabase> {
+  const set = await MongoMemoryReplSet.create({
+    replSet: { count: 1, storageEngine: 'wiredTiger' },
+    binary: { systemBinary, checkMD5: false },
+  })
+  return {
+    name: `mongod ${systemBinary}`,
+    pid: set.servers[0]?.instanceInfo?.instance.mongodProcess?.pid ?? 0,
+    urlOf: (database) => set.getUri(database),
+    end: async () => void (await set.stop()),
+  }
+}
+
+function startSecantus(): Promise<RunningDatabase> {
+  return startStandIn('SecantusDB', SECANTUS, (folder, port) => ['--port', `${port}`, '--storage-path', folder])
+}
+
+function startFerret(): Promise<RunningDatabase> {
+  return startStandIn('FerretDB', FERRET, (folder, port) => [
+    ...['--handler=sqlite', `--sqlite-url=file:${folder}/`, `--state-dir=${folder}`, `--listen-addr=127.0.0.1:${port}`],
+    ...['--telemetry=disable', '--debug-addr=-', '--log-level=error'],
+  ])
+}
+
+async function startStandIn(
+  name: string,
+  file: string,
+  argsOf: (folder: string, port: number) => readonly string[],
+): Promise<RunningDatabase> {
+  const folder = makeFolder('database')
+  const logFile = join(folder, 'bench.log')
+  const port = await freePort()
+  const child = startProcess({ file, args: argsOf(folder, port), logFile })
+  child.stdout?.resume()
+  await waitForPort(port, child, logFile)
+  return {
+    name,
+    pid: child.pid ?? 0,
+    urlOf: (database) => `mongodb://127.0.0.1:${port}/${database}`,
+    end: () => endProcess(child, 'SIGKILL'),
+  }
+}
