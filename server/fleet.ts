@@ -97,6 +97,15 @@ export class Fleet {
     return this.#news.tell(news)
   }
 
+  /**
+   * Takes no more homes, and gives up those that are here, one after the other and at most so many at once: `leave` ends what an account has here, so that its clients go on elsewhere.
+   * Clients that came by other nodes and those whose home is another are cut first.
+   */
+  async drain(leave: (account: BareJid) => Promise<unknown>): Promise<void> {
+    await this.residence.drain((address) => leave(address as BareJid))
+    this.houses.cut()
+  }
+
   /** Leaves the fleet: what is at home here may be at home elsewhere from now on. */
   async stop(): Promise<void> {
     await this.residence.stop()

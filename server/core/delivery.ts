@@ -259,18 +259,26 @@ export class Delivery {
     try {
       const message = stanzaOf(entry)
       if (!this.#isFor(session, message.to ?? session.address, entry)) return
-      const by = session.address.bareAddress
-      const drop = (payload: Payload, stanza: Stanza): boolean =>
-        claimsDelayBy(payload, stanza, this.#domain) || isSpoofedStanzaId(payload, stanza, by)
-      const isLate = !session.isNew || entry.id <= session.since
-      // XEP-0203 §4: the time it came to the server, said by the server, once.
-      const copy = message.restamp(isLate ? { drop, append: delayElement(this.#domain, entry.atMs) } : { drop })
       this.counts.late++
-      session.send(copy.restamp({ append: stanzaIdWire(by, entry.id) }), entry.id)
+      session.send(this.#copyOf(message, session.address, entry, !session.isNew || entry.id <= session.since), entry.id)
     } catch (error) {
       // One that cannot be sent must not hold up those behind it.
       this.#onFailure(session, error)
     }
+  }
+
+  /** An entry as it is sent to a device of its account for which it comes late. */
+  lateCopy(entry: LogEntry, device: Address): Stanza {
+    return this.#copyOf(stanzaOf(entry), device, entry, true)
+  }
+
+  #copyOf(message: Stanza, device: Address, entry: LogEntry, isLate: boolean): Stanza {
+    const by = device.bareAddress
+    const drop = (payload: Payload, stanza: Stanza): boolean =>
+      claimsDelayBy(payload, stanza, this.#domain) || isSpoofedStanzaId(payload, stanza, by)
+    // XEP-0203 §4: the time it came to the server, said by the server, once.
+    const copy = message.restamp(isLate ? { drop, append: delayElement(this.#domain, entry.atMs) } : { drop })
+    return copy.restamp({ append: stanzaIdWire(by, entry.id) })
   }
 
   #isFor(session: Session, to: Address, { atMs, isPending }: LogEntry): boolean {

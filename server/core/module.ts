@@ -177,6 +177,19 @@ export interface Service {
   readonly presence?: (passage: Passage) => void | Promise<void>
 }
 
+/** What a module knows of a session that its client goes on with in another process, after this one was lost or stopped (XEP-0198 §5). */
+export interface Carried {
+  /** As text; `undefined` when there is nothing to say. Asked often. */
+  readonly save: (session: Session) => string | undefined
+  readonly restore: (session: Session, saved: string) => void
+}
+
+/** Carries that something is so of a session; that it is not, is nothing to carry. */
+export const carryFlag = (isSet: (session: Session) => boolean, set: (session: Session) => void): Carried => ({
+  save: (session) => (isSet(session) ? 'yes' : undefined),
+  restore: set,
+})
+
 /** Everything a module returns from `start`; the server wires it, and undoes it on stop. */
 export interface ModuleParts<Api> {
   readonly iq?: readonly IqRegistration[]
@@ -188,6 +201,8 @@ export interface ModuleParts<Api> {
   readonly bind2?: readonly (InlineRequest | InlineFact)[]
   readonly http?: readonly HttpRoute[]
   readonly services?: readonly Service[]
+  /** What it knows of a session that has to go on in another process; see `Carried`. */
+  readonly carries?: Carried
   /** What it does for accounts at their home when `callHome` asks. */
   readonly calls?: readonly HomeCall[]
   /** What modules that need this one may call. */

@@ -31,6 +31,8 @@ const LOGIN_MS = 15_000
 /** How long a login waits for a home that cannot be reached: longer than the lease of a node that died. */
 const PATIENCE_MS = 15_000
 const RETRY_MS = 200
+/** Addresses that are given up at the same time when the process stops. */
+const LEAVING_AT_ONCE = 32
 /** After the loss of a node, accounts that come here may have come from it. */
 const MOURNING_MS = 60_000
 
@@ -57,6 +59,9 @@ export class Residence {
   readonly #coming = new Map<string, Promise<void>>()
   #sweeper: Timer | undefined
   #lostNodeMs = Number.NEGATIVE_INFINITY
+  #isDraining = false
+  /** Addresses that are being given up. */
+  readonly #going = new Map<string, Promise<void>>()
 
   constructor(options: ResidenceOptions) {
     this.#options = options
@@ -91,6 +96,25 @@ export class Residence {
     await Promise.allSettled([...this.#held.keys()].map((address) => this.#release(address)))
   }
 
+  /** Takes no more addresses, and gives up all that are here, `leave` first; those that ask for one meanwhile wait for it. */
+  async drain(leave: (address: string) => Promise<unknown>): Promise<void> {
+    this.#isDraining = true
+    const addresses = [...this.#held.keys()]
+    const next = async (): Promise<void> => {
+      for (let address = addresses.shift(); address !== undefined; address = addresses.shift()) await this.#goFrom(address, leave)
+    }
+    await Promise.all(Array.from({ length: LEAVING_AT_ONCE }, next))
+  }
+
+  #goFrom(address: string, leave: (address: string) => Promise<unknown>): Promise<void> {
+    const going = leave(address)
+      .then(() => this.caughtUp(address))
+      .then(() => this.#release(address))
+      .finally(() => this.#going.delete(address))
+    this.#going.set(address, going)
+    return going
+  }
+
   /** Whether this process may act for an address; it looks at the clock, since a process that was stopped is told by nobody. */
   isHere(address: string): boolean {
     return this.#held.has(address) && this.#homes.isValid()
@@ -105,8 +129,11 @@ export class Residence {
   /** Finds where an address is at home; with `claims` that is here, unless it is elsewhere. Rejects when that cannot be known or reached just now. */
   async find(address: string, claims: boolean): Promise<Place> {
     if (this.isHere(address)) return 'here'
-    const home = claims ? await this.#homes.claim(address) : await this.#homes.homeOf(address)
-    if (home === undefined) return 'nowhere'
+    const home = claims && !this.#isDraining ? await this.#homes.claim(address) : await this.#homes.homeOf(address)
+    if (home === undefined) {
+      if (claims) throw new HomesError('unavailable', 'this node stops')
+      return 'nowhere'
+    }
     return home.kind === 'mine' ? this.#come(address) : this.#reachable(address, home)
   }
 
@@ -193,6 +220,7 @@ export class Residence {
   /** Another node would like to be the home. */
   async #yield(address: string): Promise<boolean> {
     await this.#coming.get(address)
+    await this.#going.get(address)
     const held = this.#held.get(address)
     if (held === undefined) return true
     const isAtDoor = this.#clock.monotonicMs() - held.loginMs < LOGIN_MS

@@ -1,7 +1,7 @@
 import { newId } from '#server/base/random.ts'
 import { integer } from '#server/base/schema.ts'
 import { guard, observe, type Passage } from '#server/core/hooks.ts'
-import { defineModule, type IqRequest, onGet, onSet } from '#server/core/module.ts'
+import { carryFlag, defineModule, type IqRequest, onGet, onSet } from '#server/core/module.ts'
 import { type Element, el } from '#stanzas/element.ts'
 import { type Address, addressOf, type BareJid, parseJid } from '#stanzas/jid.ts'
 import { iq, presence as makePresence } from '#stanzas/stanza.ts'
@@ -139,6 +139,12 @@ export const blocking = defineModule({
 
     return {
       api,
+      carries: carryFlag(
+        (session) => stateOf(session).hasFetched,
+        (session) => {
+          stateOf(session).hasFetched = true
+        },
+      ),
       iq: [
         onGet(NS_BLOCKING, 'blocklist', 'own', async ({ to: account, session }) => {
           if (session !== undefined) stateOf(session).hasFetched = true

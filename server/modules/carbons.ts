@@ -1,6 +1,6 @@
 import { observe, type Passage } from '#server/core/hooks.ts'
 import { stanzaOf } from '#server/core/ledger.ts'
-import { defineModule, onBind2, onSet } from '#server/core/module.ts'
+import { carryFlag, defineModule, onBind2, onSet } from '#server/core/module.ts'
 import { newest } from '#server/core/newest.ts'
 import type { Session } from '#server/core/session.ts'
 import { forwardedWire } from '#stanzas/forwarded.ts'
@@ -102,6 +102,12 @@ export const carbons = defineModule({
     }
 
     return {
+      carries: carryFlag(
+        (session) => stateOf(session).isEnabled,
+        (session) => {
+          stateOf(session).isEnabled = true
+        },
+      ),
       iq: [onSet(NS_CARBONS, 'enable', 'own', switchTo(true)), onSet(NS_CARBONS, 'disable', 'own', switchTo(false))],
       // XEP-0386 §3.2.1
       bind2: [onBind2(NS_CARBONS, ['enable'], (session) => switchTo(true)({ session }))],

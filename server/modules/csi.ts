@@ -1,6 +1,6 @@
 import { bytes, integer } from '#server/base/schema.ts'
 import { guard, observe } from '#server/core/hooks.ts'
-import { defineModule, onBind2, onNonza } from '#server/core/module.ts'
+import { carryFlag, defineModule, onBind2, onNonza } from '#server/core/module.ts'
 import type { Session } from '#server/core/session.ts'
 import { el } from '#stanzas/element.ts'
 import { NS_CARBONS, NS_CHAT_STATES, NS_CLIENT, NS_DELAY, NS_FORWARD, NS_HINTS, NS_PUBSUB_EVENT } from '#stanzas/namespaces.ts'
@@ -65,6 +65,12 @@ export const csi = defineModule({
     }
 
     return {
+      carries: carryFlag(
+        (session) => stateOf(session).isInactive,
+        (session) => {
+          stateOf(session).isInactive = true
+        },
+      ),
       streamFeatures: [{ when: 'after-login', offer: () => OFFER }],
       // XEP-0386 §3.2.1: the session begins in that state.
       bind2: [

@@ -1,7 +1,7 @@
 import { newId } from '#server/base/random.ts'
 import { integer } from '#server/base/schema.ts'
 import { observe } from '#server/core/hooks.ts'
-import { defineModule, type IqRequest, onGet, onSet } from '#server/core/module.ts'
+import { carryFlag, defineModule, type IqRequest, onGet, onSet } from '#server/core/module.ts'
 import type { Session } from '#server/core/session.ts'
 import { type Element, el } from '#stanzas/element.ts'
 import { type BareJid, bareOf, type Jid } from '#stanzas/jid.ts'
@@ -161,6 +161,12 @@ export const roster = defineModule({
 
     return {
       api,
+      carries: carryFlag(
+        (session) => stateOf(session).isInterested,
+        (session) => {
+          stateOf(session).isInterested = true
+        },
+      ),
       streamFeatures: [{ when: 'after-login', offer: () => VERSIONING }],
       iq: [
         onGet(NS_ROSTER, 'query', 'own', (request) => then(rosters.of(request.to), (now) => answerGet(request, now))),

@@ -1,7 +1,7 @@
 import { integer } from '#server/base/schema.ts'
 import { amend, observe, type Passage } from '#server/core/hooks.ts'
 import { momentOf } from '#server/core/ledger.ts'
-import { defineModule, type IqRequest, onGet, onSet } from '#server/core/module.ts'
+import { carryFlag, defineModule, type IqRequest, onGet, onSet } from '#server/core/module.ts'
 import { isText } from '#server/core/storable.ts'
 import { type Element, el } from '#stanzas/element.ts'
 import { type Address, type BareJid, bareOf, type Jid } from '#stanzas/jid.ts'
@@ -195,6 +195,10 @@ export const ticks = defineModule({
     listen(!isAlone)
     return {
       api,
+      carries: carryFlag(
+        (session) => pushes.isWanted(session),
+        (session) => pushes.wants(session),
+      ),
       iq: [
         onSet(NS_TICKS, 'enable', 'own', ({ session }) => void (session && pushes.wants(session))),
         onSet(NS_TICKS, 'disable', 'own', ({ session }) => void (session && pushes.wantsNoMore(session))),

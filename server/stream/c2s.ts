@@ -446,6 +446,12 @@ export class C2sStream implements ConnectionHandler, XmlStreamHandler, StanzaSin
     this.close(condition, text)
   }
 
+  /** Its session goes on in another process: the connection is cut without a word, so that the client resumes there. */
+  vanish(): void {
+    this.#session = undefined
+    this.connection.destroy()
+  }
+
   // ---- what goes out
 
   /** Writes an element that is no stanza. */

@@ -160,6 +160,11 @@ export class Houses {
     line.gone(rest.slice(space + 1))
   }
 
+  /** Cuts the clients here whose homes are other nodes: they come back by others. */
+  cut(): void {
+    for (const relay of [...this.#relays.values()]) relay.cut()
+  }
+
   /** Clients whose home is lost are cut, and come back; those that came by the lost node may resume by another. */
   #lost(node: NodeId): void {
     const lines = this.#lines.get(node.epoch)

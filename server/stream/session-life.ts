@@ -7,12 +7,16 @@ import type { Resends } from '#server/core/resends.ts'
 import type { Router } from '#server/core/router.ts'
 import { Session, type SessionHost } from '#server/core/session.ts'
 import type { Sessions } from '#server/core/sessions.ts'
-import type { Address, BareJid, Jid } from '#stanzas/jid.ts'
+import { type Address, type BareJid, type Jid, parseJid } from '#stanzas/jid.ts'
 import { parseStanza } from '#stanzas/stanza.ts'
 import { StanzaError } from '#stanzas/stanza-error.ts'
+import { wire } from '#stanzas/wire.ts'
 import type { LogId } from '#storage/shapes.ts'
 import type { C2sStream } from './c2s.ts'
-import { StreamManagement } from './features/stream-management.ts'
+import type { Unacked } from './features/ack-queue.ts'
+import type { ManagedOutlet } from './features/managed-outlet.ts'
+import type { Records, ResumeRecord } from './features/recording.ts'
+import { type Revived, StreamManagement } from './features/stream-management.ts'
 import { type OutletLimits, PlainOutlet } from './outlet.ts'
 import type { StreamErrorCondition } from './stream-error.ts'
 
@@ -31,7 +35,12 @@ export interface SessionLifeOptions {
   readonly idleTimeoutMs: number
   readonly stalledTimeoutMs: number
   readonly outlet: OutletLimits
+  /** Where other processes find what they need to go on with a session; `undefined` when there are none. */
+  readonly records: Records | undefined
 }
+
+/** Stands for an entry that is gone: what the client has of it, it has. */
+const NOTHING: Unacked = { data: wire(''), mark: undefined }
 
 /** How often streams are looked over for those that are silent or do not read. */
 const SWEEP_MS = 5_000
@@ -47,7 +56,7 @@ export class SessionLife {
   readonly #settling = new Map<Jid, Promise<void>>()
   #sweeper: Timer | undefined
   /** Sessions that began, ended, were given up because their client did not read, and were refused because the account had too many. */
-  readonly counts = { started: 0, ended: 0, stalled: 0, refused: 0 }
+  readonly counts = { started: 0, revived: 0, ended: 0, stalled: 0, refused: 0 }
 
   constructor(options: SessionLifeOptions) {
     this.#options = options
@@ -59,6 +68,8 @@ export class SessionLife {
       onOverflow: (session) => this.kick(session, 'policy-violation', 'nothing was acknowledged for too long'),
       onResumed: (...resumed) => this.#resumed(...resumed),
       onRefused: (...refused) => options.resends.refused(...refused),
+      records: options.records,
+      revive: (record) => this.#revive(record),
     })
   }
 
@@ -123,13 +134,79 @@ export class SessionLife {
     if (!wasClosedInPeace) this.#options.resends.lost(session, this.#unsureSinceMs(session, stream))
     // What the client sent before it went is still handled.
     if (wasClosedInPeace || !this.streamManagement.detach(session)) return session.whenHandled(() => this.end(session))
-    const { clock, log, hooks, resumeTimeoutMs } = this.#options
+    const { log, hooks } = this.#options
+    this.#awaitClient(session)
+    log.debug('session-detached', { jid: session.jid })
+    hooks.emit('session-detached', { session })
+  }
+
+  #awaitClient(session: Session): void {
+    const { clock, resumeTimeoutMs } = this.#options
     this.#waiting.set(session, {
       timer: clock.after(resumeTimeoutMs, () => this.#endLost(session)),
       sinceMs: clock.nowMs(),
     })
-    log.debug('session-detached', { jid: session.jid })
-    hooks.emit('session-detached', { session })
+  }
+
+  /** Prepares the session of a record whose process was lost; `undefined` when its resource is in use. */
+  async #revive(record: ResumeRecord): Promise<Revived | undefined> {
+    const { sessions, ledger, delivery, host, clock, hooks, resends, log } = this.#options
+    const address = parseJid(`${record.account}/${record.resource}`)
+    if (address === undefined || sessions.get(address) !== undefined) return undefined
+    const sentAgain = async (each: LogId | string): Promise<Unacked> => {
+      if (typeof each === 'string') return { data: wire(each), mark: undefined }
+      const entry = await ledger.get(record.account, each)
+      return entry === undefined ? NOTHING : { data: delivery.lateCopy(entry, address).wire, mark: each }
+    }
+    const sent = await Promise.all(record.sent.map(sentAgain))
+    if (sessions.get(address) !== undefined) return undefined
+    const begin = (outlet: ManagedOutlet): Session => {
+      const session = new Session(address, outlet, host, clock.nowMs())
+      session.device = record.device
+      for (const mark of record.taken) ledger.taken(record.account, mark)
+      outlet.detach()
+      delivery.hold(session)
+      sessions.add(session)
+      this.#awaitClient(session)
+      this.counts.revived++
+      log.debug('session-revived', { jid: session.jid })
+      hooks.emit('session-started', { session })
+      resends.begins(session)
+      this.#comeBack(session, record.presence)
+      return session
+    }
+    return { sent, begin }
+  }
+
+  /** What the client last told everybody is told again: its contacts may have moved, too, and what they told it may be lost. */
+  #comeBack(session: Session, presence: string | undefined): void {
+    if (presence === undefined) return
+    const stanza = parseStanza(wire(presence))
+    const failed = (error: unknown): void => this.#options.host.onFailure(session, stanza, error)
+    try {
+      const handled = this.#options.host.handle(session, stanza)
+      if (handled instanceof Promise) handled.catch(failed)
+    } catch (error) {
+      failed(error)
+    }
+  }
+
+  /**
+   * Leaves a session to the process that its client comes back to: its connection is cut, what it has sent is finished, and its record is written.
+   * Where there is none it ends, as on any shutdown. Nobody is told that it left.
+   */
+  async leave(session: Session): Promise<void> {
+    const stream = this.#streams.get(session)
+    this.#streams.delete(session)
+    this.#waiting.get(session)?.timer.cancel()
+    this.#waiting.delete(session)
+    this.#laggingSince.delete(session)
+    const isManaged = this.streamManagement.of(session)?.recording !== undefined
+    if (isManaged) stream?.vanish()
+    else stream?.forsake('system-shutdown', 'this node of the server stops')
+    if (!(await this.streamManagement.leave(session))) return this.end(session)
+    session.end(true)
+    this.#options.sessions.remove(session)
   }
 
   #resumed(session: Session, resent: number, unflushed: readonly LogId[]): void {
@@ -227,6 +304,7 @@ export class SessionLife {
       if (stream.silentRounds === roundsUntilAsked) this.#probe(session, stream)
       else if (stream.silentRounds > roundsUntilAsked * 1.5 && this.streamManagement.of(session) !== undefined)
         stream.connection.destroy()
+      this.streamManagement.of(session)?.recording?.refresh()
       this.#watchLag(session, stream, nowMs)
       this.#options.delivery.proceed(session)
     }

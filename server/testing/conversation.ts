@@ -45,6 +45,12 @@ export interface Scene {
   befriend(a: Actor, b: Actor): Promise<void>
   /** Resolves when nothing is on its way and nothing is being written. */
   settle(): Promise<void>
+  /** The next client comes to this node. */
+  comesBy(node: number): void
+  /** One node of several is killed, as by `kill -9`; its connections are lost, and the others have learned of it. */
+  loses(node: number): Promise<void>
+  /** One node of several stops in peace. */
+  drains(node: number): Promise<void>
   /** The server is killed, as by `kill -9`, and starts again over what it had given to the store; every connection is lost. */
   dies(): Promise<void>
 }
@@ -134,10 +140,17 @@ const setUp = async (carrier: Carrier, options: ConversationOptions): Promise<{ 
   const count = options.nodes ?? Number(process.env.WAXWING_TEST_NODES ?? 1)
   let nodes = await startNodes(count, options, clock, driver, fleet)
   let next = 0
-  const accept: Accept = (connection) => nodeAt(nodes, next++).server.accept(connection)
+  let lastNode: Node | undefined
+  const accept: Accept = (connection) => {
+    lastNode = nodeAt(nodes, next++)
+    return lastNode.server.accept(connection)
+  }
   const lines = await openLines(carrier, accept, socketListeners(clock))
   const settle = settler(() => lines.inTransit() + fleet.inTransit())
   const actors: Actor[] = []
+  /** Nodes that are no more. */
+  const left = new Set<Node>()
+  const doors = new Map<Actor, Node>()
   const scene: Scene = {
     domain: DOMAIN,
     clock,
@@ -150,7 +163,29 @@ const setUp = async (carrier: Carrier, options: ConversationOptions): Promise<{ 
     async visit(remoteAddress) {
       const actor = new Actor(await lines.open(remoteAddress), DOMAIN, settle)
       actors.push(actor)
+      // Over a socket it comes a little later.
+      if (count > 1) await settle()
+      if (lastNode !== undefined) doors.set(actor, lastNode)
       return actor
+    },
+    comesBy(node) {
+      next = node
+    },
+    async loses(index) {
+      const lost = nodeAt(nodes, index)
+      lost.kill()
+      left.add(lost)
+      for (const [actor, node] of doors) if (node === lost) await actor.vanishes()
+      // Its timers end.
+      void lost.server.stop()
+      clock.advance(DEATH_MS)
+      await settle()
+    },
+    async drains(index) {
+      const stopped = nodeAt(nodes, index)
+      left.add(stopped)
+      await stopped.server.stop()
+      await settle()
     },
     async dies() {
       for (const node of nodes) node.kill()
@@ -198,7 +233,7 @@ const setUp = async (carrier: Carrier, options: ConversationOptions): Promise<{ 
   return {
     scene,
     async tearDown() {
-      for (const { server } of nodes) await server.stop()
+      for (const node of nodes) if (!left.has(node)) await node.server.stop()
       await fleet.close()
       await lines.close()
       await driver.close()

@@ -110,6 +110,10 @@ export class Pushes {
     this.#toldToHush.delete(session.account)
   }
 
+  isWanted(session: Session): boolean {
+    return this.#wanting.get(session.account)?.has(session) === true
+  }
+
   wantsNoMore(session: Session): void {
     const sessions = this.#wanting.get(session.account)
     if (sessions?.delete(session) !== true || sessions.size > 0) return

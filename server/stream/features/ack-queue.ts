@@ -17,8 +17,13 @@ const toUint32 = (value: number): number => value >>> 0
 export class AckQueue {
   #entries: Unacked[] = []
   #head = 0
-  #acked = 0
+  #acked: number
   #bytes = 0
+
+  /** `acked`: the peer's last `h`, of a stream that goes on. */
+  constructor(acked = 0) {
+    this.#acked = acked
+  }
 
   get length(): number {
     return this.#entries.length - this.#head

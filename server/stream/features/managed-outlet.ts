@@ -5,6 +5,7 @@ import type { LogId } from '#storage/shapes.ts'
 import type { OutletLimits, PlainOutlet, StanzaSink } from '../outlet.ts'
 import type { StreamErrorCondition } from '../stream-error.ts'
 import { AckQueue, type Unacked } from './ack-queue.ts'
+import type { Recording } from './recording.ts'
 
 const REQUEST = wire(`<r xmlns='${NS_STREAM_MANAGEMENT}'/>`)
 
@@ -16,7 +17,7 @@ export type AckOutcome = 'fine' | 'too-high'
  * It outlives its stream: while no client is connected, what the ledger keeps stays there, and the rest waits here.
  */
 export class ManagedOutlet implements Outlet {
-  readonly #queue = new AckQueue()
+  #queue: AckQueue
   readonly #onTaken: (mark: LogId) => void
   readonly #onRoom: () => void
   readonly #onOverflow: () => void
@@ -30,19 +31,54 @@ export class ManagedOutlet implements Outlet {
   /** What carried the session until then, and may not have got rid of everything. */
   #before: PlainOutlet | undefined
 
+  /** The record that is to tell of what is sent before it goes, where there is one; and what waits for that. */
+  #recording: Recording | undefined
+  #held: { readonly data: Wire; readonly isAgain: boolean }[] = []
+
+  /** `from`: what carried the session until now, or, after it was lost with its process, what was recorded. */
   constructor(
-    sink: StanzaSink,
-    before: PlainOutlet,
+    sink: StanzaSink | undefined,
+    from: PlainOutlet | { readonly acked: number; readonly sent: readonly Unacked[] },
     limits: OutletLimits,
     on: { readonly taken: (mark: LogId) => void; readonly room: () => void; readonly overflow: () => void },
   ) {
     this.#sink = sink
-    this.#before = before
-    this.#sentBefore = before.sent
+    if ('acked' in from) {
+      this.#queue = new AckQueue(from.acked)
+      for (const { data, mark } of from.sent) this.#queue.push(data, mark)
+      this.#sentBefore = 0
+    } else {
+      this.#queue = new AckQueue()
+      this.#before = from
+      this.#sentBefore = from.sent
+    }
     this.#limits = limits
-    this.#onTaken = on.taken
+    this.#onTaken = (mark) => {
+      this.#recording?.taken(mark)
+      on.taken(mark)
+    }
     this.#onRoom = on.room
     this.#onOverflow = on.overflow
+  }
+
+  /** From now on nothing goes to the client before a record tells of it. */
+  recordBy(recording: Recording): void {
+    this.#recording = recording
+    recording.changed()
+  }
+
+  /** How many stanzas wait for the record. */
+  get held(): number {
+    return this.#held.length
+  }
+
+  /** So many of these may go. */
+  release(count: number): void {
+    const { length } = this.#held
+    for (const { data, isAgain } of this.#held.splice(0, count))
+      if (isAgain) this.#sink?.writeStanza(data)
+      else this.#sink?.write(data)
+    if (length > 0 && count > 0) this.request()
   }
 
   get isAttached(): boolean {
@@ -61,6 +97,13 @@ export class ManagedOutlet implements Outlet {
   get #isOverfull(): boolean {
     return this.#queue.length > this.#limits.unackedStanzas || this.#queue.bytes > this.#limits.unackedBytes
   }
+  /** The client's last `h`, and what was sent since. */
+  get acked(): number {
+    return this.#queue.acked
+  }
+  unacked(): readonly Unacked[] {
+    return this.#queue.unacked()
+  }
   /** All stanzas sent so far, as XEP-0198 counts. */
   get sentCount(): number {
     return (this.#queue.acked + this.#queue.length) >>> 0
@@ -68,9 +111,13 @@ export class ManagedOutlet implements Outlet {
 
   send(data: Wire, mark: LogId | undefined): void {
     this.#queue.push(data, mark)
-    if (this.#sink !== undefined) {
+    if (this.#sink === undefined) this.#recording?.changed()
+    else if (this.#recording === undefined) {
       this.#sink.write(data)
       this.request()
+    } else {
+      this.#held.push({ data, isAgain: false })
+      this.#recording.changed()
     }
     if (this.#isOverfull) this.#onOverflow()
   }
@@ -139,10 +186,24 @@ export class ManagedOutlet implements Outlet {
     this.#sink = sink
     this.#isRequestOpen = false
     this.#queue.acknowledge(this.#covered(h), this.#onTaken)
+    this.#dropGone()
     const again = this.#queue.unacked()
-    for (const { data } of again) sink.writeStanza(data)
-    if (again.length > 0) this.request()
+    if (this.#recording === undefined) {
+      for (const { data } of again) sink.writeStanza(data)
+      if (again.length > 0) this.request()
+    } else {
+      this.#held = again.map(({ data }) => ({ data, isAgain: true }))
+      this.#recording.changed()
+    }
     return again.length
+  }
+
+  /** What is gone from the ledger since it was recorded is not sent again. */
+  #dropGone(): void {
+    const unacked = this.#queue.unacked()
+    if (!unacked.some(({ data }) => data === '')) return
+    this.#queue = new AckQueue(this.#queue.acked)
+    for (const { data, mark } of unacked) if (data !== '') this.#queue.push(data, mark)
   }
 
   /** How many of the last stanzas were sent while no client was connected. */
@@ -153,6 +214,7 @@ export class ManagedOutlet implements Outlet {
   detach(): void {
     this.#atDetach = this.#queue.length
     this.#sink = undefined
+    this.#held = []
     this.#isRequestOpen = false
   }
 

@@ -10,7 +10,9 @@ import type { C2sStream } from '../c2s.ts'
 import type { StreamFeature } from '../feature.ts'
 import { isOverfull, type OutletLimits, PlainOutlet } from '../outlet.ts'
 import { StreamError } from '../stream-error.ts'
+import type { Unacked } from './ack-queue.ts'
 import { ManagedOutlet } from './managed-outlet.ts'
+import type { Recording, Records, ResumeRecord } from './recording.ts'
 
 /** What resumption knows of a session. */
 export interface Resumable {
@@ -21,6 +23,8 @@ export interface Resumable {
   readonly receivedBefore: number
   /** How many bytes the client gave for later: the stream that carries it now. */
   stream: C2sStream | undefined
+  /** Where another process finds what it needs to go on with it. */
+  recording: Recording | undefined
 }
 
 export interface StreamManagementOptions {
@@ -35,6 +39,17 @@ export interface StreamManagementOptions {
   readonly onResumed: (session: Session, resent: number, unflushed: readonly LogId[]) => void
   /** An account's client asked for a session that is no more; its trail, if that is known. */
   readonly onRefused: (account: BareJid, trail: Trail | undefined) => void
+  /** Where records of sessions are kept for other processes; `undefined` when there are none. */
+  readonly records: Records | undefined
+  /** Makes the session of a record whose process was lost, carried by this outlet; `undefined` when it cannot go on. */
+  readonly revive: (record: ResumeRecord) => Promise<Revived | undefined>
+}
+
+/** A session that was made again from its record, and what had been sent to its client. */
+export interface Revived {
+  readonly sent: readonly Unacked[]
+  /** Puts the session in its place, with this outlet. */
+  readonly begin: (outlet: ManagedOutlet) => Session
 }
 
 /** The last `h` of a session that is gone; with the session, while some of what it received is on its way to the disk. */
@@ -47,6 +62,11 @@ interface Gone {
 
 /** `h` of what the server has handled: durable where it must be (DESIGN P1). */
 const handledOn = ({ session, receivedBefore }: Resumable): string => String(Math.max(0, session.handled - receivedBefore) >>> 0)
+
+/** Resolves when a record says what is so now. */
+const recorded = async ({ recording }: Resumable): Promise<void> => {
+  if (recording !== undefined) await new Promise<void>((resolve) => recording.changed(resolve))
+}
 
 const OFFER = el(NS, 'sm')
 
@@ -111,6 +131,7 @@ export class StreamManagement implements StreamFeature {
     const resumable = this.#bySession.get(session)
     if (resumable === undefined) return
     this.#bySession.delete(session)
+    resumable.recording?.end()
     if (resumable.token === '') return
     this.#byToken.delete(resumable.token)
     const gone: Gone = { account: session.account, h: '', session, trail }
@@ -135,19 +156,79 @@ export class StreamManagement implements StreamFeature {
       return failed('unexpected-request')
     const wantsResume = element.attrs.resume === 'true' || element.attrs.resume === '1'
     const canResume = wantsResume && this.#options.resumeTimeoutMs > 0
-    const { onTaken, onRoom, onOverflow } = this.#options
-    const outlet = new ManagedOutlet(stream, session.outlet, this.#options.outlet, {
-      taken: (mark) => onTaken(session, mark),
-      room: () => onRoom(session),
-      overflow: () => onOverflow(session),
-    })
+    const outlet = new ManagedOutlet(
+      stream,
+      session.outlet,
+      this.#options.outlet,
+      this.#listener(() => session),
+    )
     const token = canResume ? randomOctets(18).toString('base64url') : ''
-    const resumable: Resumable = { token, session, outlet, receivedBefore: session.received, stream }
+    this.#manage({ token, session, outlet, receivedBefore: session.received, stream, recording: undefined })
+    if (!canResume) return el(NS, 'enabled')
+    return el(NS, 'enabled', { id: token, resume: 'true', max: String(Math.floor(this.#options.resumeTimeoutMs / 1000)) })
+  }
+
+  #listener(session: () => Session): ConstructorParameters<typeof ManagedOutlet>[3] {
+    const { onTaken, onRoom, onOverflow } = this.#options
+    return {
+      taken: (mark) => onTaken(session(), mark),
+      room: () => onRoom(session()),
+      overflow: () => onOverflow(session()),
+    }
+  }
+
+  #manage(resumable: Resumable): void {
+    const { token, session, outlet, receivedBefore } = resumable
     session.replaceOutlet(outlet)
     this.#bySession.set(session, resumable)
-    if (!canResume) return el(NS, 'enabled')
+    if (token === '') return
     this.#byToken.set(token, resumable)
-    return el(NS, 'enabled', { id: token, resume: 'true', max: String(Math.floor(this.#options.resumeTimeoutMs / 1000)) })
+    const recording = this.#options.records?.keep(token, session, outlet, receivedBefore)
+    if (recording === undefined) return
+    resumable.recording = recording
+    outlet.recordBy(recording)
+  }
+
+  /** Makes a session again that was lost with its process (XEP-0198 §5), if its client may go on with it. */
+  async #revive(account: BareJid | undefined, token: string, h: number): Promise<Resumable | undefined> {
+    const { records, revive } = this.#options
+    const record = token === '' ? undefined : await records?.take(token)
+    if (records === undefined || record === undefined || record.account !== account) return undefined
+    const revived = await revive(record)
+    if (revived === undefined || this.#byToken.has(token)) return undefined
+    const outlet: ManagedOutlet = new ManagedOutlet(
+      undefined,
+      { acked: record.acked, sent: revived.sent },
+      this.#options.outlet,
+      this.#listener(() => session),
+    )
+    if (!outlet.canResume(h)) return undefined
+    const session: Session = revived.begin(outlet)
+    const resumable: Resumable = {
+      token,
+      session,
+      outlet,
+      receivedBefore: -record.handled,
+      stream: undefined,
+      recording: undefined,
+    }
+    this.#manage(resumable)
+    records.restore(session, record)
+    return resumable
+  }
+
+  /** Leaves a session to the process that its client comes back to; resolves when all that this needs is recorded. Without a record it cannot be. */
+  async leave(session: Session): Promise<boolean> {
+    const resumable = this.#bySession.get(session)
+    if (resumable?.recording === undefined) return false
+    resumable.outlet.detach()
+    resumable.stream = undefined
+    await new Promise<void>((resolve) => session.whenHandled(resolve))
+    await recorded(resumable)
+    resumable.recording.end(true)
+    this.#bySession.delete(session)
+    this.#byToken.delete(resumable.token)
+    return true
   }
 
   #answer(stream: C2sStream): void {
@@ -156,9 +237,15 @@ export class StreamManagement implements StreamFeature {
     if (session === undefined || resumable === undefined) throw new StreamError('unsupported-stanza-type')
     // The answer waits until what came before it is durable; nothing else does.
     session.whenHandled(() => {
-      if (resumable.stream !== stream) return
-      stream.send(el(NS, 'a', { h: handledOn(resumable) }))
-      if (isOverfull(stream, this.#options.outlet)) stream.close('policy-violation', 'nothing was read for too long')
+      const h = handledOn(resumable)
+      const say = (): void => {
+        if (resumable.stream !== stream) return
+        stream.send(el(NS, 'a', { h }))
+        if (isOverfull(stream, this.#options.outlet)) stream.close('policy-violation', 'nothing was read for too long')
+      }
+      // The client forgets what was acknowledged: whoever goes on with the session has to know it.
+      if (resumable.recording === undefined) say()
+      else resumable.recording.changed(say)
     })
   }
 
@@ -199,7 +286,22 @@ export class StreamManagement implements StreamFeature {
     const token = element.attrs.previd ?? ''
     if (stream.session !== undefined || h === undefined) return failed('unexpected-request')
     const resumable = this.#byToken.get(token)
+    if (resumable === undefined && this.#options.records !== undefined && !this.#gone.has(token))
+      return this.#revive(stream.account, token, h).then((revived) => {
+        if (stream.isClosed) return undefined
+        return revived === undefined ? this.#refuseResume(stream, token) : this.#resumeOn(stream, revived, h, answer)
+      })
     if (resumable === undefined || resumable.session.account !== stream.account) return this.#refuseResume(stream, token)
+    return this.#resumeOn(stream, resumable, h, answer)
+  }
+
+  #resumeOn(
+    stream: C2sStream,
+    resumable: Resumable,
+    h: number,
+    answer: (resumed: Element, session: Session) => void,
+  ): Promise<Element | undefined> {
+    const { token } = resumable
     if (!resumable.outlet.canResume(h)) {
       this.counts.refused++
       throw new StreamError('undefined-condition', {
@@ -212,7 +314,8 @@ export class StreamManagement implements StreamFeature {
     resumable.stream?.forsake('conflict', 'resumed by another stream')
     resumable.stream = stream
     // What the old stream delivered and is still on its way to the disk is counted when it is there.
-    return new Promise<void>((resolve) => session.whenHandled(resolve)).then((): Element | undefined | Promise<Element> => {
+    const settled = new Promise<void>((resolve) => session.whenHandled(resolve)).then(() => recorded(resumable))
+    return settled.then((): Element | undefined | Promise<Element> => {
       // Another stream was quicker, and has ended this one.
       if (resumable.stream !== stream) return undefined
       // Its time was up, or its resource was bound by another stream.
