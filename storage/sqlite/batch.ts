@@ -121,6 +121,7 @@ export class Batch {
     return {
       kind: 'batch',
       bytes: this.#view.buffer as ArrayBuffer,
+      start: 0,
       length: this.#length,
       operations: this.#operations,
       ...this.#dictionary.takeAdded(),

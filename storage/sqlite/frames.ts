@@ -21,9 +21,12 @@ const NOTHING = Buffer.alloc(0)
 /** A frame larger than this is nobody's: a batch ends at 64 MiB, and its names and calls are no larger. */
 export const MAX_FRAME_BYTES = 512 * 1024 * 1024
 
-/** A batch as it came over a socket; `read` gives it with memory of its own, as often as it is asked. */
+/** A batch as it came over a socket. */
 export interface CarriedBatch {
-  read(): BatchMessage
+  /** In the memory in which it came: carrying it out changes that. */
+  take(): BatchMessage
+  /** In memory of its own. */
+  copy(): BatchMessage
 }
 
 export type CarriedRequest =
@@ -33,13 +36,13 @@ export type CarriedRequest =
 /** The parts of a request's frame, to be written one after the other. */
 export const encodeRequest = (request: Request): readonly Uint8Array[] => {
   if (request.kind === 'backup') return framed(BACKUP, [Buffer.from(request.path)])
-  const { bytes, length, operations, firstName, names, calls } = request
+  const { bytes, start, length, operations, firstName, names, calls } = request
   const head = Buffer.allocUnsafe(BATCH_HEAD_BYTES)
   head.writeUInt32LE(operations, 0)
   head.writeUInt32LE(firstName, 4)
   head.writeUInt32LE(length, 8)
   const rest = names.length === 0 && calls.length === 0 ? NOTHING : serialize({ names, calls })
-  return framed(BATCH, [head, new Uint8Array(bytes, 0, length), rest])
+  return framed(BATCH, [head, new Uint8Array(bytes, start, length), rest])
 }
 
 /** Reads a request's frame, without its length. */
@@ -49,18 +52,26 @@ export const decodeRequest = (frame: Buffer): CarriedRequest => {
   const operations = frame.readUInt32LE(1)
   const firstName = frame.readUInt32LE(5)
   const length = frame.readUInt32LE(9)
-  const packed = frame.subarray(1 + BATCH_HEAD_BYTES, 1 + BATCH_HEAD_BYTES + length)
-  if (packed.length !== length) throw new RangeError('a batch is shorter than it says')
-  const tail = frame.subarray(1 + BATCH_HEAD_BYTES + length)
+  const start = 1 + BATCH_HEAD_BYTES
+  if (start + length > frame.length) throw new RangeError('a batch is shorter than it says')
+  const tail = frame.subarray(start + length)
   const rest: Pick<BatchMessage, 'names' | 'calls'> = tail.length === 0 ? { names: [], calls: [] } : deserialize(tail)
+  const messageOf = (bytes: ArrayBuffer, from: number): BatchMessage => ({
+    kind: 'batch',
+    bytes,
+    start: from,
+    length,
+    operations,
+    firstName,
+    ...rest,
+  })
+  const { buffer, byteOffset } = frame
+  if (!(buffer instanceof ArrayBuffer)) throw new TypeError('a frame is in memory of its own')
   return {
     kind: 'batch',
     batch: {
-      read() {
-        const bytes = new ArrayBuffer(length)
-        new Uint8Array(bytes).set(packed)
-        return { kind: 'batch', bytes, length, operations, firstName, ...rest }
-      },
+      take: () => messageOf(buffer, byteOffset + start),
+      copy: () => messageOf(buffer.slice(byteOffset + start, byteOffset + start + length), 0),
     },
   }
 }
@@ -93,12 +104,19 @@ const framed = (kind: number, parts: readonly Uint8Array[]): readonly Uint8Array
   return [head, ...parts.filter(({ length }) => length > 0)]
 }
 
+/** What the next frame's memory is at least, and at most when it is kept for the frame after that. */
+const SMALLEST_BYTES = 64 * 1024
+const MAX_KEPT_BYTES = 4 * 1024 * 1024
+
 /** Cuts what a socket brings into frames, without their lengths. */
 export class FrameReader {
   readonly #onFrame: (frame: Buffer) => void
-  #chunks: Buffer[] = []
-  #bytes = 0
-  #needed = 4
+  readonly #length = Buffer.alloc(4)
+  #lengthBytes = 0
+  /** Of the frame that is coming. */
+  #frame: Buffer = NOTHING
+  #filled = 0
+  #spare: Buffer = NOTHING
 
   constructor(onFrame: (frame: Buffer) => void) {
     this.#onFrame = onFrame
@@ -106,20 +124,39 @@ export class FrameReader {
 
   /** Takes what came; throws at what is no frame. */
   read(chunk: Buffer): void {
-    this.#chunks.push(chunk)
-    this.#bytes += chunk.length
-    while (this.#bytes >= this.#needed) {
-      const all = this.#chunks.length === 1 ? (this.#chunks[0] ?? NOTHING) : Buffer.concat(this.#chunks)
-      this.#chunks = [all]
-      const end = 4 + all.readUInt32LE(0)
-      if (end <= 4 || end > MAX_FRAME_BYTES) throw new RangeError('what came is no frame')
-      this.#needed = end
-      if (all.length < end) return
-      const rest = all.subarray(end)
-      this.#chunks = rest.length === 0 ? [] : [rest]
-      this.#bytes = rest.length
-      this.#needed = 4
-      this.#onFrame(all.subarray(4, end))
+    for (let at = 0; at < chunk.length; ) {
+      if (this.#lengthBytes < 4) {
+        const taken = chunk.copy(this.#length, this.#lengthBytes, at)
+        at += taken
+        this.#lengthBytes += taken
+        if (this.#lengthBytes === 4) this.#begin(this.#length.readUInt32LE(0))
+      } else {
+        const taken = chunk.copy(this.#frame, this.#filled, at)
+        at += taken
+        this.#filled += taken
+        if (this.#filled === this.#frame.length) this.#end()
+      }
     }
+  }
+
+  /** Takes the memory of a frame back that nobody looks at any more. */
+  reuse(frame: Buffer): void {
+    const { buffer } = frame
+    if (buffer.byteLength > this.#spare.length && buffer.byteLength <= MAX_KEPT_BYTES) this.#spare = Buffer.from(buffer)
+  }
+
+  #begin(length: number): void {
+    if (length === 0 || length > MAX_FRAME_BYTES) throw new RangeError('what came is no frame')
+    if (this.#spare.length < length) this.#spare = Buffer.from(new ArrayBuffer(Math.max(length, SMALLEST_BYTES)))
+    this.#frame = this.#spare.subarray(0, length)
+    this.#spare = NOTHING
+    this.#filled = 0
+  }
+
+  #end(): void {
+    const frame = this.#frame
+    this.#frame = NOTHING
+    this.#lengthBytes = 0
+    this.#onFrame(frame)
   }
 }

@@ -1,6 +1,6 @@
 import type { Database } from './database.ts'
 import type { LogRemover } from './log-remover.ts'
-import { type Pass, passOf } from './log-state.ts'
+import { type LogState, type Pass, passOf } from './log-state.ts'
 import type { LogStore } from './log-store.ts'
 import { ClearedRows, type Mark, Marks } from './marks.ts'
 import { Meta } from './meta.ts'
@@ -76,14 +76,18 @@ export class Indexing {
 
   #begin(): Pass {
     const { state } = this.#store
-    const { active, marks } = state
+    const { marks } = state
+    const [frozen, active] = partsOf(state)
     const indexedTo = this.#meta.get('indexed-to')
-    const indexingTo = Math.max(active.lastId, indexedTo)
+    const indexingTo = Math.max(frozen.lastId, indexedTo)
     this.#meta.set('indexing-to', indexingTo)
     this.#meta.set('indexed-owner', 0)
     this.#meta.set('cleared-to', this.#cleared.last())
-    const pass = passOf(active, marks)
-    state.active = new Tail()
+    const kept = active.marks()
+    if (kept.length > 0) this.#cleared.write(kept)
+    const pass = passOf(frozen, marks)
+    state.active = active
+    state.lateness = 0
     state.marks = new Marks()
     state.pass = pass
     state.indexingTo = indexingTo
@@ -134,4 +138,16 @@ export class Indexing {
     this.#index.add(owner, tail.pack(found))
     return found.length
   }
+}
+
+/**
+ * What a pass takes, and what stays: where entries come behind higher ids, the newest wait for those that are still to come between them, since to put these into the index
+ * one by one is dear. So late that most would have to wait, they come one by one.
+ */
+const partsOf = ({ active, lateness }: LogState): readonly [frozen: Tail, active: Tail] => {
+  if (lateness > 0) {
+    const [frozen, behind] = active.split(active.lastId - 2 * lateness)
+    if (frozen.length > behind.length) return [frozen, behind]
+  }
+  return [active, new Tail()]
 }

@@ -12,6 +12,8 @@ export interface LogState {
   indexedTo: number
   /** Those up to here too, of the owners that the pass under way is done with; the same as `indexedTo` when there is none. */
   indexingTo: number
+  /** How far behind the highest id others came since the last pass began. */
+  lateness: number
   /** No index that is filled when it is asked for goes further than this. */
   soughtTo: number
   active: Tail
@@ -85,6 +87,7 @@ export const recover = (db: Database): LogState => {
     lastId,
     indexedTo,
     indexingTo: Math.max(indexedTo, indexingTo),
+    lateness: 0,
     soughtTo: lastId,
     active,
     marks: isIndexing ? new Marks() : marks,

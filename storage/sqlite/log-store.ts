@@ -90,6 +90,7 @@ export class LogStore {
     if (isLate) {
       if (!this.#isFree(id)) return { message: `log id ${id} has been used`, isTransient: false }
       this.#lateIds.add(id)
+      state.lateness = Math.max(state.lateness, state.lastId - id)
     } else state.lastId = id
     const atMs = view.getFloat64(from, true)
     const end = from + headerBytesOf(view.getUint16(from + 8, true))

@@ -31,7 +31,8 @@ export interface Call {
 export interface BatchMessage {
   readonly kind: 'batch'
   readonly bytes: ArrayBuffer
-  /** How much of them the operations take. */
+  /** Where the operations are in them. */
+  readonly start: number
   readonly length: number
   readonly operations: number
   /** The dictionary's new texts; `firstName` is the reference of the first, and 0 starts a new dictionary. */

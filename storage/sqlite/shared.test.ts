@@ -131,7 +131,8 @@ test('what cannot be written costs none of those it was to be committed with', (
   const task = (id: number, stanza: string) => {
     const batch = new Batch(new Dictionary(), new ArrayBuffer(16))
     batch.append(message(id, { stanza: wire(stanza) }), (error) => reports.push(`${id} ${error?.message.slice(0, 16) ?? 'kept'}`))
-    const request = decodeRequest(Buffer.concat(encodeRequest(batch.message())).subarray(4))
+    const frame = Buffer.concat(encodeRequest(batch.message())).subarray(4)
+    const request = decodeRequest(frame)
     if (request.kind !== 'batch') throw new Error('no batch')
     return { batch, task: { batch: request.batch, references: new References() } }
   }

@@ -34,7 +34,9 @@ class SocketPort implements Port {
     const reader = new FrameReader((frame) => {
       const lent = this.#lent
       this.#lent = new ArrayBuffer()
-      answered(decodeAnswer(frame, lent))
+      const answer = decodeAnswer(frame, lent)
+      reader.reuse(frame)
+      answered(answer)
     })
     this.#socket.on('data', (chunk: Buffer) => {
       try {

@@ -23,14 +23,14 @@ export interface Workshop {
 /** Offers the store to other processes of this machine, on a socket that only the server's own user may open. */
 export const openStoreSocket = async (path: string, workshop: Workshop): Promise<{ close(): void }> => {
   if (await isAnswering(path)) throw new StorageError(`another process serves the store at ${path}`, { isTransient: true })
-  const waiting: { readonly socket: Socket; readonly task: Task }[] = []
+  const waiting: { readonly task: Task; readonly answered: (answer: BatchAnswer) => void }[] = []
   const sockets = new Set<Socket>()
   const perform = (): void => {
     const due = waiting.splice(0)
     const answers = workshop.perform(due.map(({ task }) => task))
-    for (const [index, { socket }] of due.entries()) {
+    for (const [index, { answered }] of due.entries()) {
       const answer = answers[index]
-      if (answer !== undefined) reply(socket, answer)
+      if (answer !== undefined) answered(answer)
     }
   }
   const server = createServer((socket) => {
@@ -41,7 +41,13 @@ export const openStoreSocket = async (path: string, workshop: Workshop): Promise
       if (request.kind === 'backup') return void workshop.backUp(request.path).then((answer) => reply(socket, answer))
       // All that has arrived by the end of this turn, and so during the commit before it, is one commit.
       if (waiting.length === 0) setImmediate(perform)
-      waiting.push({ socket, task: { batch: request.batch, references } })
+      waiting.push({
+        task: { batch: request.batch, references },
+        answered(answer) {
+          reader.reuse(frame)
+          reply(socket, answer)
+        },
+      })
     })
     socket.on('data', (chunk: Buffer) => {
       try {

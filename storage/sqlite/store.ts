@@ -102,12 +102,12 @@ export class Store {
   performAll(tasks: readonly Task[]): readonly BatchAnswer[] {
     if (tasks.length > 1) {
       try {
-        return this.#committed(() => tasks.map(({ batch, references }) => this.#carryOut(batch.read(), references)))
+        return this.#committed(() => tasks.map(({ batch, references }) => this.#carryOut(batch.copy(), references)))
       } catch {
         // Each is tried as it came, and tells its own what is wrong.
       }
     }
-    return tasks.map(({ batch, references }) => this.perform(batch.read(), references))
+    return tasks.map(({ batch, references }) => this.perform(batch.take(), references))
   }
 
   #isReading(batch: BatchMessage): boolean {
@@ -166,8 +166,8 @@ export class Store {
 
   #carryOut(batch: BatchMessage, references: References): BatchAnswer {
     this.#names.use(references, batch)
-    const bytes = Buffer.from(batch.bytes)
-    const view = new DataView(batch.bytes)
+    const bytes = Buffer.from(batch.bytes, batch.start, batch.length)
+    const view = new DataView(batch.bytes, batch.start, batch.length)
     const refused = new Map<number, Failure>()
     const results: CallResult[] = []
     let [at, operations, appends] = [0, 0, 0]

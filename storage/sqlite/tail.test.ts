@@ -50,3 +50,30 @@ test('a removed entry, and a dropped owner, are no longer there', () => {
   expect(idsOf(tail, 3)).toEqual([])
   expect(idsOf(tail, 4)[0]).toBe(20)
 })
+
+test('what comes behind a higher id is in its place, and found', () => {
+  const tail = new Tail()
+  const ids = [50, 40, 60, 45, 10, 70, 65, 41]
+  for (const id of ids) for (const owner of [1, 2]) tail.add(id, id, owner, 100, FLAG_PENDING)
+  expect(tail.lastId).toBe(70)
+  for (const owner of [1, 2]) expect(idsOf(tail, owner)).toEqual(ids.toSorted((a, b) => a - b))
+  expect(tail.entriesOf(2, 45).map((at) => tail.ids[at])).toEqual([50, 60, 65, 70])
+  for (const id of ids) expect([tail.has(id), tail.ids[tail.find(2, id)]]).toEqual([true, id])
+  for (const id of [9, 42, 55, 71]) expect([tail.has(id), tail.find(1, id)]).toEqual([false, -1])
+})
+
+test('a tail is split by ids, with what was taken and removed of it', () => {
+  const tail = new Tail()
+  for (const id of [50, 40, 60, 45]) tail.add(id, id, 1, 100, FLAG_PENDING)
+  tail.clearPending(tail.find(1, 60), 7)
+  tail.clearPending(tail.find(1, 40), 8)
+  tail.remove(tail.find(1, 50))
+  const [before, behind] = tail.split(45)
+  expect([idsOf(before, 1), idsOf(behind, 1)]).toEqual([[40, 45], [60]])
+  expect([before.marks(), behind.marks()]).toEqual([[[1, 40, 8]], [[1, 60, 7]]])
+  expect([behind.has(50), behind.isPending(behind.find(1, 60)), before.isPending(before.find(1, 45))]).toEqual([
+    true,
+    false,
+    true,
+  ])
+})

@@ -1,3 +1,4 @@
+import type { Mark } from './marks.ts'
 import { POSTING_BYTES, type Posting, packer } from './postings.ts'
 import { FLAG_PENDING, FLAG_REMOVED } from './record.ts'
 
@@ -134,6 +135,28 @@ export class Tail {
 
   remove(at: number): void {
     this.flags[at] = (this.flags[at] ?? 0) | FLAG_REMOVED
+  }
+
+  /** The entries up to this id, and those behind it. */
+  split(last: number): readonly [before: Tail, behind: Tail] {
+    const parts = [new Tail(), new Tail()] as const
+    for (let at = 0; at < this.#length; at += 1) {
+      const id = this.ids[at] ?? 0
+      const part = parts[id > last ? 1 : 0]
+      part.add(id, this.times[at] ?? 0, this.#owners[at] ?? 0, this.peers[at] ?? 0, this.flags[at] ?? 0)
+      part.taken[part.#length - 1] = this.taken[at] ?? Number.NaN
+    }
+    return parts
+  }
+
+  /** The marks that were taken off entries here. */
+  marks(): Mark[] {
+    const marks: Mark[] = []
+    for (let at = 0; at < this.#length; at += 1) {
+      const takenAtMs = this.taken[at] ?? Number.NaN
+      if (!Number.isNaN(takenAtMs)) marks.push([this.#owners[at] ?? 0, this.ids[at] ?? 0, takenAtMs])
+    }
+    return marks
   }
 
   /** Owners that have entries here, ascending. */
