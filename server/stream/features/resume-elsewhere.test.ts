@@ -89,6 +89,7 @@ conversation(
     await juliet.sends(says('m5'))
     await again.receives(heard('m5'), asked)
     await again.sends(acks(6))
+    scene.comesBy(1)
     const tablet = await scene.comesOnline(`${ROMEO}/tablet`)
     await tablet.receivesNothing()
   },
