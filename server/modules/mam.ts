@@ -71,11 +71,11 @@ export const mam = defineModule({
   stores: { settings: documents<Setting>(), endings: documents<Ending>() },
   needs: { roster, commands },
 
-  start({ config, stores, needs, ledger, delivery, router, clock, log, metrics, callHome }) {
+  start({ config, stores, needs, ledger, delivery, router, clock, log, metrics, isHere, isAlone, callHome }) {
     const pages = metrics.counter('archive_pages_total', 'Pages of archives that were sent.')
     const messages = metrics.counter('archive_messages_total', 'Messages in pages of archives.')
     const settings = new AllSettings(stores.settings, clock)
-    const endings = new Endings({ store: stores.endings, entries: ledger, clock, log })
+    const endings = new Endings({ store: stores.endings, entries: ledger, clock, log, isAlone })
 
     const decide = ({ keep, choice }: Settings, owner: BareJid, { from, to }: Stanza): Archiving | Promise<Archiving> => {
       if (keep === 'until-delivered') return 'transient'
@@ -90,7 +90,7 @@ export const mam = defineModule({
       return said instanceof Promise ? said.then((now) => decide(now, owner, message)) : decide(said, owner, message)
     }
     ledger.retentionOf = async (account) => {
-      const { keep } = await settings.of(account)
+      const { keep } = await (isHere(account) ? settings.of(account) : settings.readAway(account))
       return keep === undefined ? undefined : capped(keep, ledger.retention)
     }
 

@@ -18,6 +18,9 @@ const RETRY_MS = 30_000
 /** Timers of the clock are no longer than this. */
 const MAX_WAIT_MS = 86_400_000
 
+/** What a process has added that was lost since is found by the others after this. */
+const MAX_REST_MS = 3_600_000
+
 /** Enough for every time that a timer can reach. */
 const TIME_DIGITS = 16
 
@@ -45,6 +48,7 @@ export class Endings {
   readonly #entries: Entries
   readonly #clock: Clock
   readonly #log: Logger
+  readonly #isAlone: boolean
   #timer: Timer | undefined
   #wakesAtMs = Number.POSITIVE_INFINITY
   #isAtWork = false
@@ -57,11 +61,14 @@ export class Endings {
     readonly entries: Entries
     readonly clock: Clock
     readonly log: Logger
+    /** Whether no other process adds endings. */
+    readonly isAlone: boolean
   }) {
     this.#store = parts.store
     this.#entries = parts.entries
     this.#clock = parts.clock
     this.#log = parts.log
+    this.#isAlone = parts.isAlone
   }
 
   /** Begins with what is due by now. */
@@ -99,7 +106,8 @@ export class Endings {
   }
 
   #rest(forMs: number): void {
-    const untilMs = Math.min(this.#clock.nowMs() + forMs, this.#firstAddedMs)
+    const restMs = this.#isAlone ? forMs : Math.min(forMs, MAX_REST_MS)
+    const untilMs = Math.min(this.#clock.nowMs() + restMs, this.#firstAddedMs)
     this.#isAtWork = false
     this.#wakesAtMs = Number.POSITIVE_INFINITY
     this.#firstAddedMs = Number.POSITIVE_INFINITY

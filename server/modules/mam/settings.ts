@@ -45,6 +45,11 @@ export class AllSettings {
     return this.#short.get(account) ?? this.#long.get(account) ?? this.#reads.get(account) ?? this.#read(account)
   }
 
+  /** Those of an account that is not at home here, which nobody may remember. */
+  async readAway(account: BareJid): Promise<Settings> {
+    return settingsOf((await this.#store.list(account)).map(({ value }) => value))
+  }
+
   /** Keeps a setting in the place of an earlier one, or of none. */
   async put(account: BareJid, setting: Setting): Promise<void> {
     await this.#store.put(account, setting.kind, setting)
