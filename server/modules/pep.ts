@@ -180,6 +180,13 @@ export const pep = defineModule({
 
     return {
       api,
+      // Its hosts still know of it, and are told when it leaves.
+      carries: {
+        save: (session) => visits.of(session)?.join('\n'),
+        restore(session, saved) {
+          for (const host of saved.split('\n').flatMap((jid) => parseJid(jid) ?? [])) visits.begin(session, host.bare)
+        },
+      },
       iq: [
         onGet(NS_PUBSUB, 'pubsub', 'account', handle),
         onSet(NS_PUBSUB, 'pubsub', 'account', handle),

@@ -210,6 +210,16 @@ export const presence = defineModule({
 
     return {
       api,
+      carries: {
+        save(session) {
+          const { told } = stateOf(session)
+          return told === undefined ? undefined : [...told.keys()].join('\n')
+        },
+        restore(session, saved) {
+          const told = saved.split('\n').flatMap((jid) => parseJid(jid) ?? [])
+          stateOf(session).told = new Map(told.map((address) => [address.jid, address]))
+        },
+      },
       presence: [
         onPresence('broadcast', ['available'], ({ stanza, session }) => {
           if (session === undefined) return undefined

@@ -98,7 +98,7 @@ const stage = () => {
   const { log, entries } = recordingLog()
   const store = driver.documents<Ending>('mam/endings')
   const begins = (): Endings => {
-    const endings = new Endings({ store, entries: driver.log, clock, log })
+    const endings = new Endings({ store, entries: driver.log, clock, log, isAlone: true })
     endings.start()
     return endings
   }

@@ -41,6 +41,12 @@ export class Guests {
 export class Visits {
   readonly #hostsOf = new Map<Session, Set<BareJid>>()
 
+  /** Whose guest it is. */
+  of(session: Session): readonly BareJid[] | undefined {
+    const hosts = this.#hostsOf.get(session)
+    return hosts && [...hosts]
+  }
+
   /** Whether this is new. */
   begin(session: Session, host: BareJid): boolean {
     const hosts = this.#hostsOf.get(session) ?? new Set()
