@@ -83,3 +83,28 @@ conversation('an account that is away at one node is told nothing by what that n
   const [refused] = await juliet.collects()
   expect(refused?.attrs).toMatchObject({ id: 'm2', type: 'error' })
 })
+
+conversation(
+  'RFC 6121 §4.6.3: who was told by name hears that a session has left that went on at another node',
+  options,
+  async (scene) => {
+    scene.comesBy(0)
+    const phone = await scene.comesOnline(`${ROMEO}/phone`)
+    scene.comesBy(1)
+    const tybalt = await scene.comesOnline('tybalt@verona.example/square')
+    await phone.sends('<enable xmlns="urn:xmpp:sm:3" resume="true"/>')
+    const [enabled] = await phone.collects()
+    await phone.sends(xml`<presence to="${tybalt.bareJid}"/><r xmlns="urn:xmpp:sm:3"/>`)
+    await phone.ignores()
+    await tybalt.receives(xml`<presence from="${phone.jid}" to="${tybalt.bareJid}"/>`)
+    await scene.loses(0)
+    scene.comesBy(1)
+    const again = await scene.visit()
+    await again.logsIn('romeo', 'secret')
+    await again.sends(xml`<resume xmlns="urn:xmpp:sm:3" previd="${enabled?.attrs.id}" h="0"/>`)
+    again.is(phone.jid)
+    await again.ignores()
+    await again.sends('<presence type="unavailable"/>')
+    await tybalt.receives(xml`<presence type="unavailable" from="${phone.jid}" to="${tybalt.bareJid}"/>`)
+  },
+)
