@@ -25,16 +25,17 @@ export type Connection = {
   onClose: () => void
 }
 
-/** Connects to a server. */
-export function connect(target: Target): Promise<Connection> {
-  return target.kind === 'websocket' ? connectWebSocket(target.url, target.domain) : connectSocket(target)
+/** Connects to a server; the signal drops the connection, made or not. */
+export function connect(target: Target, signal?: AbortSignal): Promise<Connection> {
+  return target.kind === 'websocket' ? connectWebSocket(target.url, target.domain) : connectSocket(target, signal)
 }
 
 type SocketTarget = Exclude<Target, { kind: 'websocket' }>
 
-async function connectSocket({ kind, port, domain }: SocketTarget): Promise<Connection> {
+async function connectSocket({ kind, port, domain }: SocketTarget, signal?: AbortSignal): Promise<Connection> {
   const tls = { host: '127.0.0.1', port, servername: domain, rejectUnauthorized: false, ALPNProtocols: ['xmpp-client'] }
   let socket: Socket | TLSSocket = kind === 'tls' ? connectTls(tls) : connectTcp({ host: '127.0.0.1', port, noDelay: true })
+  signal?.addEventListener('abort', () => socket.destroy(new Error('given up')), { once: true })
   let waiting = ''
   const splitter = new StanzaSplitter((xml) => connection.onStanza(xml))
   const flush = () => {

@@ -17,9 +17,13 @@ const SASL = `xmlns='urn:ietf:params:xml:ns:xmpp-sasl'`
 const CLIENT = `xmlns='jabber:client'`
 const SM = `xmlns='urn:xmpp:sm:3'`
 
-/** Connects, secures the stream if it is to be, and authenticates. */
-export async function logIn(target: Target, { username, password, mechanism }: Credentials): Promise<LoggedIn> {
-  const { connection, next, handOver } = await openTo(target)
+/** Connects, secures the stream if it is to be, and authenticates; the signal drops the connection. */
+export async function logIn(
+  target: Target,
+  { username, password, mechanism }: Credentials,
+  signal?: AbortSignal,
+): Promise<LoggedIn> {
+  const { connection, next, handOver } = await openTo(target, signal)
   if (mechanism === 'PLAIN') {
     const response = Buffer.from(`\0${username}\0${password}`).toString('base64')
     connection.send(`<auth ${SASL} mechanism='PLAIN'>${response}</auth>`)
@@ -102,8 +106,8 @@ export function attributeOf(xml: string, name: string): string | undefined {
     .find((value) => value !== undefined)
 }
 
-async function openTo(target: Target): Promise<LoggedIn> {
-  const connection = await connect(target)
+async function openTo(target: Target, signal?: AbortSignal): Promise<LoggedIn> {
+  const connection = await connect(target, signal)
   const inbox: string[] = []
   const waiting: { resolve: (xml: string) => void; reject: (error: Error) => void }[] = []
   let closed = false
