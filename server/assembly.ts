@@ -150,6 +150,7 @@ export const assemble = async (options: AssemblyOptions): Promise<Assembly> => {
   const forget = (account: BareJid): void => {
     accounts.forget(account)
     devices.leave(account)
+    pendingLimit.forget(account)
     hooks.emit('account-left', { account })
   }
   const accept: Accept = (connection) => {
