@@ -1,6 +1,6 @@
 import { registerAccounts } from '../client/accounts.ts'
 import type { Target } from '../client/connection.ts'
-import { hasDatabase, type RunningDatabase, startDatabase } from '../servers/database.ts'
+import { type RunningDatabase, startDatabase } from '../servers/database.ts'
 import { startFleet } from '../servers/fleet.ts'
 import { hasRedis, type RunningRedis, startRedis } from '../servers/redis.ts'
 import type { RunningServer, Setup } from '../servers/server.ts'
@@ -72,8 +72,7 @@ export const clusterRows: readonly OwnRow[] = KINDS.map(
 
 /** Why this machine has no fleet. */
 export function whyNoFleet(): string | undefined {
-  if (!hasRedis()) return 'redis-server is not here'
-  return hasDatabase() ? undefined : 'no server that speaks the protocol of MongoDB is here'
+  return hasRedis() ? undefined : 'redis-server is not here'
 }
 
 /** Starts a Redis and a database that has the accounts. */
