@@ -163,6 +163,7 @@ export const assemble = async (options: AssemblyOptions): Promise<Assembly> => {
       ? undefined
       : new Fleet({
           ...options.fleet,
+          domain: domain.domainpart,
           entries: driver.log,
           sessions,
           accounts,

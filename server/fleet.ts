@@ -24,6 +24,7 @@ export interface FleetParts {
 }
 
 export interface FleetOptions extends FleetParts {
+  readonly domain: string
   readonly entries: Log
   readonly sessions: Sessions
   readonly accounts: Accounts
@@ -77,6 +78,7 @@ export class Fleet {
       residence: this.residence,
       ledger,
       clock,
+      domain: options.domain,
       arrive: (...arrived) => router.arrive(...arrived),
       onFailure: (stanza, error) => router.notArrived(stanza, error),
     })

@@ -17,6 +17,7 @@ import { streamLimitsOf } from './core/stream-limits.ts'
 import type { FleetParts } from './fleet.ts'
 import { commitMeasures } from './measures.ts'
 import { modules } from './modules/index.ts'
+import { joinFleet, type Membership } from './nodes.ts'
 import { operationsOf } from './operations.ts'
 import { Certificates } from './transport/certificates.ts'
 import { HttpServer } from './transport/http.ts'
@@ -27,6 +28,8 @@ const WEBSOCKET_PATH = '/xmpp-websocket'
 /** A fleet of one process: the kernel's own limit on open files comes first. */
 const MAX_CONNECTIONS = 1_000_000
 const ACCEPTS_PER_SECOND = 2_000
+/** A node that is one no more ends so; whoever starts processes starts it again. */
+const EXIT_FENCED = 75
 
 /** What a process has that is one of several (see `startSupervisor`). */
 export interface WorkerParts {
@@ -67,8 +70,15 @@ export const startServer = async ({
   const host = hostFacts(config, dev !== undefined, ports)
   let assembly: Assembly | undefined
   let certificates: Certificates | undefined
+  let membership: Membership | undefined
   try {
-    assembly = await assembleFrom(config, driver, host, log, metrics, worker?.fleet)
+    const { redis } = config.cluster
+    if (redis !== undefined) {
+      membership = await joinFleet(config, redis, log)
+      // Whatever it has begun is not its own any more: it must not even say goodbye.
+      membership.homes.onFenced(() => process.exit(EXIT_FENCED))
+    }
+    assembly = await assembleFrom(config, driver, host, log, metrics, worker?.fleet ?? membership)
     certificates = certificatesOf(config, log)
     const web = webServers(config, assembly, metrics, driver, log)
     const listeners = await listen(
@@ -79,11 +89,25 @@ export const startServer = async ({
     )
     ports.current = listeners.ports
     if (worker === undefined) log.info('server-started', { domain: config.domain, ...listeners.ports })
-    return running({ config, driver, host, assembly, certificates, web, listeners, log, metrics, stopWatching, worker })
+    return running({
+      config,
+      driver,
+      host,
+      assembly,
+      certificates,
+      web,
+      listeners,
+      log,
+      metrics,
+      stopWatching,
+      worker,
+      membership,
+    })
   } catch (error) {
     stopWatching()
     certificates?.stop()
     await assembly?.stop()
+    await membership?.leave()
     await driver.close()
     throw error
   }
@@ -334,6 +358,7 @@ interface Parts {
   readonly metrics: Metrics
   readonly stopWatching: () => void
   readonly worker: WorkerParts | undefined
+  readonly membership: Membership | undefined
 }
 
 /** The order of a graceful stop: no new clients, the streams end, what they caused is written, the store closes. */
@@ -349,6 +374,7 @@ const running = ({
   metrics,
   stopWatching,
   worker,
+  membership,
 }: Parts): StartedServer => ({
   ports: listeners.ports,
   ...(certificates.caPath === undefined ? {} : { caFile: certificates.caPath }),
@@ -360,6 +386,7 @@ const running = ({
     certificates.stop()
     await assembly.stop()
     await driver.log.flush()
+    await membership?.leave()
     web.open.close()
     web.operators.close()
     await driver.close()

@@ -204,8 +204,6 @@ const checkTogether = (config: CoreConfig, written: WrittenSection, problems: Pr
       'a node needs the Redis by which it finds the others',
       'Write its address as cluster.redis, or leave this out.',
     )
-  if (redis !== undefined && config.workers > 1)
-    report(['workers'], 'a node of a cluster is one process', 'Leave this out, and start several nodes on the machine.')
   const { c2s, tls, http, https, admin } = config.listen
   const taken = new Map<number, string>()
   for (const [name, port] of Object.entries({ c2s, tls, http, https, admin })) {

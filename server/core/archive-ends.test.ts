@@ -14,7 +14,7 @@ const hello = xml`<message to="${JULIET}" type="chat"><body>Hello</body></messag
 
 conversation(
   'XEP-0313 §5: the ends of an archive are read once, and move with what is added and removed',
-  { modules, carriers: ['memory'] },
+  { modules, carriers: ['memory'], nodes: 1 },
   async ({ comesOnline, clock, driver, server, settle }) => {
     const { ledger } = server
     const romeo = await comesOnline('romeo@verona.example/orchard')

@@ -160,7 +160,7 @@ conversation(
 
 conversation(
   'DESIGN P1: a refusal behind a message does not acknowledge that message',
-  memory,
+  { ...memory, nodes: 1 },
   async ({ comesOnline, createAccount, driver }) => {
     await createAccount(romeo)
     const juliet = await comesOnline('juliet@verona.example/balcony')
@@ -177,7 +177,7 @@ conversation(
 
 conversation(
   'XEP-0198 §5: a session that ends while its resumption waits for the disk fails it, with a count that is true',
-  { ...memory, config: { limits: { loginTimeout: '10m' } } },
+  { ...memory, config: { limits: { loginTimeout: '10m' } }, nodes: 1 },
   async (scene) => {
     const { comesOnline, createAccount, driver, clock } = scene
     await createAccount(romeo)

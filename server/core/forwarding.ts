@@ -69,9 +69,8 @@ const MAX_WAITING = 1_000
 /** Who answers for a domain of its own, or for an account. */
 export const homeKey = (to: Address): string => (to.localpart === '' ? to.domainpart : to.bare)
 
-/** Subscriptions change the addressee's roster, and requests are answered; all else is nothing to who is away. */
-const needsHome = ({ stanza: { kind, type }, awaited }: Forward): boolean => {
-  if (awaited !== undefined) return true
+/** Of what goes to accounts, subscriptions change the roster, and requests are answered; all else is nothing to who is away. */
+const needsAccount = ({ kind, type }: Stanza): boolean => {
   if (kind === 'iq') return type === 'get' || type === 'set'
   return (
     kind === 'presence' && (type === 'subscribe' || type === 'subscribed' || type === 'unsubscribe' || type === 'unsubscribed')
@@ -93,6 +92,7 @@ export class Forwarding {
   readonly #residence: Residence
   readonly #ledger: Ledger
   readonly #clock: Clock
+  readonly #domain: string
   readonly #arrive: Arrive
   readonly #onFailure: (stanza: Stanza, error: unknown) => void
   readonly #ways = new Map<string, Way>()
@@ -106,6 +106,8 @@ export class Forwarding {
     readonly residence: Residence
     readonly ledger: Ledger
     readonly clock: Clock
+    /** That of the accounts; what has another belongs to a service. */
+    readonly domain: string
     readonly arrive: Arrive
     /** A stanza that nobody waits for was refused (`StanzaError`) or could not be handled. */
     readonly onFailure: (stanza: Stanza, error: unknown) => void
@@ -114,6 +116,7 @@ export class Forwarding {
     this.#residence = parts.residence
     this.#ledger = parts.ledger
     this.#clock = parts.clock
+    this.#domain = parts.domain
     this.#arrive = parts.arrive
     this.#onFailure = parts.onFailure
     this.#bus.onMessage(STANZA, (_from, payload) =>
@@ -201,7 +204,7 @@ export class Forwarding {
   }
 
   #find(key: string, way: Way, deadlineMs: number): void {
-    const claims = way.waiting?.some(needsHome) === true
+    const claims = way.waiting?.some((forward) => this.#needsHome(forward)) === true
     const again = (): void => {
       if (this.#clock.monotonicMs() < deadlineMs) this.#clock.after(RETRY_MS, () => this.#find(key, way, deadlineMs))
       else this.#giveUp(key, way)
@@ -220,12 +223,18 @@ export class Forwarding {
         return
       }
       // Somebody came who needs one.
-      if (home === 'nowhere' && way.waiting?.some(needsHome) === true) return this.#find(key, way, deadlineMs)
+      if (home === 'nowhere' && way.waiting?.some((forward) => this.#needsHome(forward)) === true)
+        return this.#find(key, way, deadlineMs)
       this.#ways.delete(key)
       for (const forward of way.waiting ?? []) if (home === 'here' || !isForDevices(key, forward)) this.#handle(key, forward)
       this.#clear(way)
       if (home === 'nowhere') this.#residence.leave(key)
     }, again)
+  }
+
+  /** A service is never away. */
+  #needsHome({ stanza, awaited }: Forward): boolean {
+    return awaited !== undefined || stanza.to?.domainpart !== this.#domain || needsAccount(stanza)
   }
 
   #giveUp(key: string, way: Way): void {

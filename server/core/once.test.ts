@@ -170,7 +170,7 @@ conversation(
 
 conversation(
   'DESIGN P2: the first copy waits for the disk while it is sent again after a failed resume',
-  memory,
+  { ...memory, nodes: 1 },
   async (scene) => {
     const [juliet, phone] = await pair(scene)
     await enables(juliet)
@@ -374,7 +374,8 @@ conversation(
 for (const isManaged of [true, false])
   conversation(
     `DESIGN P2: the server is killed between store and acknowledgement, and all is sent again (${isManaged ? 'resume fails' : 'without XEP-0198'})`,
-    everywhere,
+    // A fleet resumes it.
+    { ...everywhere, nodes: 1 },
     async (scene) => {
       const [juliet] = await pair(scene)
       const token = isManaged ? await enables(juliet) : ''

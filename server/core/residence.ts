@@ -33,6 +33,7 @@ const PATIENCE_MS = 15_000
 const RETRY_MS = 200
 /** Addresses that are given up at the same time when the process stops. */
 const LEAVING_AT_ONCE = 32
+const LEAVING_MS = 5_000
 /** After the loss of a node, accounts that come here may have come from it. */
 const MOURNING_MS = 60_000
 
@@ -107,8 +108,10 @@ export class Residence {
   }
 
   #goFrom(address: string, leave: (address: string) => Promise<unknown>): Promise<void> {
-    const going = leave(address)
-      .then(() => this.caughtUp(address))
+    // A store that does not answer holds nobody up for ever: what is not recorded is pending.
+    const late = new Promise<void>((resolve) => this.#clock.after(LEAVING_MS, resolve))
+    const left = leave(address).then(() => this.caughtUp(address))
+    const going = Promise.race([left, late])
       .then(() => this.#release(address))
       .finally(() => this.#going.delete(address))
     this.#going.set(address, going)

@@ -349,7 +349,7 @@ conversation('RFC 6120 §4.9.1.1: a client that reports an error is told goodbye
 
 conversation(
   'RFC 6120 §4.9.3.20: a server that stops says so to everybody',
-  { ...memory, modules: [presence, offline] },
+  { ...memory, modules: [presence, offline], nodes: 1 },
   async ({ visit, connect, server }) => {
     const silent = await visit()
     const greeted = await visit()

@@ -168,7 +168,7 @@ for (const [limit, config] of [
 ] as const)
   conversation(
     `XEP-0198 §5: a session that nobody resumes ends when too many ${limit} wait in it, and its messages stay`,
-    { ...memory, modules: [presence, offline], config },
+    { ...memory, modules: [presence, offline], config, nodes: 1 },
     async ({ comesOnline, server }) => {
       const juliet = await comesOnline('juliet@verona.example/balcony')
       const romeo = await comesOnline('romeo@verona.example/orchard')
@@ -187,7 +187,7 @@ for (const [limit, config] of [
 
 conversation(
   'XEP-0198 §5: a client that is gone again before its session was ready for it may come once more, and then the time is up',
-  { ...memory, modules: [presence, offline] },
+  { ...memory, modules: [presence, offline], nodes: 1 },
   async ({ comesOnline, visit, driver, server, clock }) => {
     await comesOnline('juliet@verona.example/balcony')
     const romeo = await comesOnline('romeo@verona.example/orchard')

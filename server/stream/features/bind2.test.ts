@@ -179,22 +179,26 @@ conversation(
   },
 )
 
-conversation('XEP-0198 §9.2.1: the session of another account is not found', memory, async ({ visit, createAccount, server }) => {
-  await createAccount(JULIET)
-  await createAccount('romeo@verona.example')
-  const romeo = await visit()
-  const his = await logsInQuickly(romeo, byPassword('romeo', wantsBinding(`<enable xmlns='${NS_SM}' resume='true'/>`)))
-  const id = his.getChild('bound', NS_BIND2)?.getChild('enabled', NS_SM)?.attrs.id
-  const actor = await visit()
-  await actor.opensStream()
-  await actor.sends(byPassword('juliet', `<resume xmlns='${NS_SM}' previd='${id}' h='0'/>`))
-  const failed = `<failed xmlns='${NS_SM}'><item-not-found xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></failed>`
-  await actor.receives(success(JULIET, failed))
-  // Without <bind/>, RFC 6120 goes on.
-  expect((await actor.next()).getChild('bind', 'urn:ietf:params:xml:ns:xmpp-bind')).toBeDefined()
-  await actor.binds('balcony')
-  expect(server.sessions.count).toBe(2)
-})
+conversation(
+  'XEP-0198 §9.2.1: the session of another account is not found',
+  { ...memory, nodes: 1 },
+  async ({ visit, createAccount, server }) => {
+    await createAccount(JULIET)
+    await createAccount('romeo@verona.example')
+    const romeo = await visit()
+    const his = await logsInQuickly(romeo, byPassword('romeo', wantsBinding(`<enable xmlns='${NS_SM}' resume='true'/>`)))
+    const id = his.getChild('bound', NS_BIND2)?.getChild('enabled', NS_SM)?.attrs.id
+    const actor = await visit()
+    await actor.opensStream()
+    await actor.sends(byPassword('juliet', `<resume xmlns='${NS_SM}' previd='${id}' h='0'/>`))
+    const failed = `<failed xmlns='${NS_SM}'><item-not-found xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></failed>`
+    await actor.receives(success(JULIET, failed))
+    // Without <bind/>, RFC 6120 goes on.
+    expect((await actor.next()).getChild('bind', 'urn:ietf:params:xml:ns:xmpp-bind')).toBeDefined()
+    await actor.binds('balcony')
+    expect(server.sessions.count).toBe(2)
+  },
+)
 
 conversation('XEP-0386 §3.2: unknown features are passed over', memory, async ({ visit, createAccount }) => {
   await createAccount(JULIET)

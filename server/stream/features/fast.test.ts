@@ -195,13 +195,17 @@ conversation('XEP-0484 §4.2: a token ends with its time', memory, async (scene)
   await fails(scene, byToken('juliet', token))
 })
 
-conversation('XEP-0484 §3.4: a client that comes back often enough never needs its password', memory, async (scene) => {
-  let token = await obtains(scene)
-  for (let visits = 0; visits < 6; visits++) {
-    scene.clock.advance('29d')
-    token = (await comesBack(scene, byToken('juliet', token))) || token
-  }
-})
+conversation(
+  'XEP-0484 §3.4: a client that comes back often enough never needs its password',
+  { ...memory, nodes: 1 },
+  async (scene) => {
+    let token = await obtains(scene)
+    for (let visits = 0; visits < 6; visits++) {
+      scene.clock.advance('29d')
+      token = (await comesBack(scene, byToken('juliet', token))) || token
+    }
+  },
+)
 
 conversation('XEP-0484 §3.6: a client takes its token back, and may ask for another', {}, async (scene) => {
   const token = await obtains(scene)

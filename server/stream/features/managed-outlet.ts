@@ -74,11 +74,11 @@ export class ManagedOutlet implements Outlet {
 
   /** So many of these may go. */
   release(count: number): void {
-    const { length } = this.#held
-    for (const { data, isAgain } of this.#held.splice(0, count))
+    for (const { data, isAgain } of this.#held.splice(0, count)) {
       if (isAgain) this.#sink?.writeStanza(data)
       else this.#sink?.write(data)
-    if (length > 0 && count > 0) this.request()
+      this.request()
+    }
   }
 
   get isAttached(): boolean {
@@ -112,9 +112,10 @@ export class ManagedOutlet implements Outlet {
   send(data: Wire, mark: LogId | undefined): void {
     this.#queue.push(data, mark)
     if (this.#sink === undefined) this.#recording?.changed()
-    else if (this.#recording === undefined) {
+    else if (this.#recording === undefined || this.#recording.isLate) {
       this.#sink.write(data)
       this.request()
+      this.#recording?.changed()
     } else {
       this.#held.push({ data, isAgain: false })
       this.#recording.changed()

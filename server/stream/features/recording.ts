@@ -37,6 +37,8 @@ const LIFE_MS = 86_400_000
 const REFRESH_MS = LIFE_MS / 2
 /** How long after a record could not be written it is tried again. */
 const RETRY_MS = 1_000
+/** How long the client waits for the store. What it then hears without a record is no record's: if this process is lost, too, it may come again. */
+const PATIENCE_MS = 2_000
 /** Entries whose marks may not be off: more than are acknowledged between two writes. */
 const MAX_TAKEN = 1_000
 
@@ -79,6 +81,7 @@ export class Recording {
   #writtenAtMs = Number.NEGATIVE_INFINITY
   #taken: LogId[] = []
   #retry: Timer | undefined
+  #isLate = false
 
   constructor(options: RecordsOptions, token: string, session: Session, outlet: ManagedOutlet, receivedBefore: number) {
     this.#options = options
@@ -86,6 +89,11 @@ export class Recording {
     this.#session = session
     this.#outlet = outlet
     this.#receivedBefore = receivedBefore
+  }
+
+  /** Whether the store does not answer, so that nobody waits for the record. */
+  get isLate(): boolean {
+    return this.#isLate
   }
 
   /** Something has changed; `run` is called when a record that tells of it is written. */
@@ -126,17 +134,26 @@ export class Recording {
     const { clock, storage } = this.#options
     const nowMs = clock.nowMs()
     const held = this.#outlet.held
+    const late = clock.after(PATIENCE_MS, () => {
+      this.#isLate = true
+      this.#outlet.release(Number.POSITIVE_INFINITY)
+    })
     storage.put(this.#token, this.#record(), nowMs + LIFE_MS).then(
       () => {
+        late.cancel()
         this.#isWriting = false
+        if (!this.#isLate) this.#outlet.release(held)
+        this.#isLate = false
         this.#writtenAtMs = nowMs
-        this.#outlet.release(held)
         for (const run of waiting) run()
         if (this.#hasEnded) this.end(this.#isKept)
         else this.#write()
       },
       (error: unknown) => {
+        late.cancel()
         this.#isWriting = false
+        this.#isLate = true
+        this.#outlet.release(Number.POSITIVE_INFINITY)
         this.#waiting = [...waiting, ...this.#waiting]
         this.#isDue = true
         this.#failed(error)

@@ -238,7 +238,7 @@ const later = failure('temporary-auth-failure', "<text xml:lang='en'>too many fa
 
 conversation(
   'RFC 6120 §6.5.12: an address that failed too often has to wait',
-  { ...memory, config: throttled },
+  { ...memory, config: throttled, nodes: 1 },
   async ({ visit, createAccount, clock }) => {
     await createAccount('juliet@verona.example')
     const attempt = async (address: string, username: string, password: string, expected: string): Promise<void> => {
@@ -257,7 +257,7 @@ conversation(
 
 conversation(
   'RFC 6120 §6.5.12: an account that failed too often has to wait, except from where its owner was',
-  { ...memory, config: throttled },
+  { ...memory, config: throttled, nodes: 1 },
   async ({ visit, createAccount, clock }) => {
     await createAccount('juliet@verona.example')
     const attempt = async (address: string, username: string, password: string, expected: string): Promise<void> => {
