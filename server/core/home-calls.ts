@@ -56,11 +56,20 @@ export class HomeCalls {
     fleet.bus.onMessage(TELL, (_from, payload) => this.tell(...readCall(payload)))
   }
 
-  /** Runs a call at the account's home, which this process becomes when there is none; rejects when the home cannot be reached, and with what the handler throws. */
-  async call(account: BareJid, name: string, payload: string): Promise<string | undefined> {
+  /**
+   * Runs a call at the account's home, which this process becomes when there is none, unless the call only reads: then it runs here, and what is remembered by that is dropped.
+   * Rejects when the home cannot be reached, and with what the handler throws.
+   */
+  async call(account: BareJid, name: string, payload: string, how?: 'reading'): Promise<string | undefined> {
     const fleet = this.#fleet
-    const place = fleet === undefined ? 'here' : await fleet.residence.find(account, true)
-    if (fleet === undefined || place === 'here' || place === 'nowhere') return this.#handleHere(account, name, payload)
+    const place = fleet === undefined ? 'here' : await fleet.residence.find(account, how !== 'reading')
+    if (fleet === undefined || place === 'here') return this.#handleHere(account, name, payload)
+    if (place === 'nowhere')
+      try {
+        return await this.handle(account, name, payload)
+      } finally {
+        fleet.residence.leave(account)
+      }
     const answer = toText(await fleet.bus.request(place, ASK, writeCall(account, name, payload)))
     return answer.startsWith(SOMETHING) ? answer.slice(SOMETHING.length) : undefined
   }

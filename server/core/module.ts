@@ -263,8 +263,10 @@ export interface ModuleContext<C, S, N, P> {
   readonly isHere: (account: BareJid) => boolean
   /** Whether this process is the whole server, so that every account is at home here. */
   readonly isAlone: boolean
-  /** Runs the call `module.name` at the home of an account, which this process becomes when there is none; rejects when the home cannot be reached. */
-  readonly callHome: (account: BareJid, name: string, payload: string) => Promise<string | undefined>
+  /**
+   * Runs the call `module.name` at the home of an account, which this process becomes when there is none, unless the call only reads; rejects when the home cannot be reached.
+   */
+  readonly callHome: (account: BareJid, name: string, payload: string, how?: 'reading') => Promise<string | undefined>
   /** The same for what concerns only who is connected: without an answer, behind the stanzas that were routed there before, and nowhere when the account is at home nowhere. */
   readonly tellHome: (account: BareJid, name: string, payload: string) => void
 }

@@ -87,7 +87,7 @@ export const pep = defineModule({
       ...needs,
       profileOf,
       isElsewhere,
-      ask: (account, comer) => callHome(account, 'pep.came', comer),
+      ask: (account, comer) => callHome(account, 'pep.came', comer, 'reading'),
       onFailure: notServed,
     })
 
