@@ -6,7 +6,7 @@ export type CpuProfile = {
   readonly timeDeltas: readonly number[]
 }
 
-type ProfileNode = {
+export type ProfileNode = {
   readonly id: number
   readonly callFrame: { readonly functionName: string; readonly url: string; readonly lineNumber: number }
   readonly children?: readonly number[]
@@ -24,12 +24,7 @@ export type Summary = {
 /** Sums up the busiest stretch of a profile, which is the load and neither the start nor the end: by function and by file. */
 export function summarize(profile: CpuProfile, windowMs: number): Summary {
   const byId = new Map(profile.nodes.map((node) => [node.id, node]))
-  const selfUs = new Map<number, number>()
-  const { from, to } = busiest(profile, byId, windowMs * 1000)
-  for (let at = from; at < to; at++) {
-    const id = profile.samples[at] ?? 0
-    selfUs.set(id, (selfUs.get(id) ?? 0) + (profile.timeDeltas[at] ?? 0))
-  }
+  const selfUs = selfTimes(profile, byId, windowMs)
   const functions = new Tally()
   const files = new Tally()
   const root = profile.nodes[0]
@@ -37,6 +32,40 @@ export function summarize(profile: CpuProfile, windowMs: number): Summary {
   let busyUs = 0
   for (const [id, us] of selfUs) if (!isWaiting(byId.get(id))) busyUs += us
   return { busyMs: busyUs / 1000, windowMs, functions: functions.costs(), files: files.costs() }
+}
+
+/** Splits the time of the busiest stretch by who asked for it: what the platform does is its caller's. `groupOf` names a file's group, or nothing for the platform's own. */
+export function sharesOf(
+  profile: CpuProfile,
+  windowMs: number,
+  groupOf: (url: string) => string | undefined,
+): ReadonlyMap<string, number> {
+  const byId = new Map(profile.nodes.map((node) => [node.id, node]))
+  const selfUs = selfTimes(profile, byId, windowMs)
+  const shares = new Map<string, number>()
+  const visitAll = (node: ProfileNode, callers: string): void => {
+    const { url, functionName } = node.callFrame
+    const isCollector = functionName === '(garbage collector)'
+    const group = isCollector ? 'garbage collector' : ((url === '' ? undefined : groupOf(url)) ?? callers)
+    if (!isWaiting(node)) shares.set(group, (shares.get(group) ?? 0) + (selfUs.get(node.id) ?? 0) / 1000)
+    for (const id of node.children ?? []) {
+      const child = byId.get(id)
+      if (child !== undefined) visitAll(child, group)
+    }
+  }
+  const [root] = profile.nodes
+  if (root !== undefined) visitAll(root, 'Node')
+  return shares
+}
+
+function selfTimes(profile: CpuProfile, byId: ReadonlyMap<number, ProfileNode>, windowMs: number): ReadonlyMap<number, number> {
+  const selfUs = new Map<number, number>()
+  const { from, to } = busiest(profile, byId, windowMs * 1000)
+  for (let at = from; at < to; at++) {
+    const id = profile.samples[at] ?? 0
+    selfUs.set(id, (selfUs.get(id) ?? 0) + (profile.timeDeltas[at] ?? 0))
+  }
+  return selfUs
 }
 
 class Tally {

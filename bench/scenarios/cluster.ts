@@ -1,7 +1,7 @@
 import { registerAccounts } from '../client/accounts.ts'
 import type { Target } from '../client/connection.ts'
 import { type RunningDatabase, startDatabase } from '../servers/database.ts'
-import { startFleet } from '../servers/fleet.ts'
+import { type RunningFleet, startFleet } from '../servers/fleet.ts'
 import { hasRedis, type RunningRedis, startRedis } from '../servers/redis.ts'
 import type { RunningServer, Setup } from '../servers/server.ts'
 import { runLoad } from '../websocket-load.ts'
@@ -9,7 +9,7 @@ import type { Figures } from '../xmppload.ts'
 import { faultsIn, type OwnRow, type Scale } from './row.ts'
 
 /** What the nodes of a fleet share. */
-export type Shared = { readonly redis: RunningRedis; readonly database: RunningDatabase; readonly databaseUrl: string }
+type Shared = { readonly redis: RunningRedis; readonly database: RunningDatabase; readonly databaseUrl: string }
 
 /** Chat between nodes. */
 export type FleetChat = Pick<Setup, 'ledger'> & { readonly isKeptByNobody?: true }
@@ -36,35 +36,30 @@ export const clusterRows: readonly OwnRow[] = KINDS.map(
     main: 'threeNodesUs',
     missing: whyNoFleet,
     runOwn: async ({ scale }) => {
-      const shared = await share(scale.accounts)
-      try {
-        const runs: Figures[] = []
-        for (const count of NODES) runs.push(await fleetChat(shared, count, chat, scale))
-        const [one, two, three] = runs.map((figures) => figures.server_cpu_ms_per_1000_delivered ?? Number.NaN)
-        const last = runs.at(-1) ?? {}
-        return {
-          sample: {
-            oneNodeUs: one,
-            twoNodesUs: two,
-            threeNodesUs: three,
-            twoNodesTimes: (two ?? Number.NaN) / (one ?? Number.NaN),
-            threeNodesTimes: (three ?? Number.NaN) / (one ?? Number.NaN),
-            hopsPerBatch: last.hops_per_batch,
-            redisUs: last.redis_cpu_ms_per_1000_delivered,
-            databaseUs: last.database_cpu_ms_per_1000_delivered,
-            perSecond: last.delivered_per_s,
-            p50Ms: last.lat_p50_ms,
-            clientCpuUs: last.client_cpu_ms_per_1000_delivered,
-            otherCpuSeconds: last.other_cpu_s,
-          },
-          faults: runs.flatMap((figures, at) =>
-            faultsIn(figures, ['lost', 'dup', 'reordered', 'failed_conns', 'error_stanzas']).map(
-              (fault) => `${NODES[at]} nodes, ${shared.database.name}: ${fault}`,
-            ),
+      const runs: Figures[] = []
+      for (const count of NODES) runs.push(await fleetChat(count, chat, scale))
+      const [one, two, three] = runs.map((figures) => figures.server_cpu_ms_per_1000_delivered ?? Number.NaN)
+      const last = runs.at(-1) ?? {}
+      return {
+        sample: {
+          oneNodeUs: one,
+          twoNodesUs: two,
+          threeNodesUs: three,
+          twoNodesTimes: (two ?? Number.NaN) / (one ?? Number.NaN),
+          threeNodesTimes: (three ?? Number.NaN) / (one ?? Number.NaN),
+          hopsPerBatch: last.hops_per_batch,
+          redisUs: last.redis_cpu_ms_per_1000_delivered,
+          databaseUs: last.database_cpu_ms_per_1000_delivered,
+          perSecond: last.delivered_per_s,
+          p50Ms: last.lat_p50_ms,
+          clientCpuUs: last.client_cpu_ms_per_1000_delivered,
+          otherCpuSeconds: last.other_cpu_s,
+        },
+        faults: runs.flatMap((figures, at) =>
+          faultsIn(figures, ['lost', 'dup', 'reordered', 'failed_conns', 'error_stanzas']).map(
+            (fault) => `${NODES[at]} nodes: ${fault}`,
           ),
-        }
-      } finally {
-        await endShared(shared)
+        ),
       }
     },
   }),
@@ -76,7 +71,7 @@ export function whyNoFleet(): string | undefined {
 }
 
 /** Starts a Redis and a database that has the accounts. */
-export async function share(accounts: number): Promise<Shared> {
+async function share(accounts: number): Promise<Shared> {
   const redis = await startRedis()
   const database = await startDatabase()
   const shared = { redis, database, databaseUrl: database.urlOf(`bench-${process.pid}`) }
@@ -86,22 +81,24 @@ export async function share(accounts: number): Promise<Shared> {
   return shared
 }
 
-/** Ends what was started, of ours alone. */
-export async function endShared({ redis, database }: Shared): Promise<void> {
+async function endShared({ redis, database }: Shared): Promise<void> {
   await redis.end()
   await database.end()
 }
 
-/** Lets the accounts write to each other over so many nodes. */
+/** Lets the accounts write to each other over so many nodes. All of it is new: after a node was lost, the next ones compare what is sent with what was sent before. */
 export async function fleetChat(
-  { redis, database, databaseUrl }: Shared,
   count: number,
   { ledger, isKeptByNobody }: FleetChat,
   scale: Pick<Scale, 'accounts' | 'window' | 'warmupSeconds' | 'seconds'>,
   nodeFlags: readonly string[] = [],
 ): Promise<Figures> {
-  const { nodes, end } = await startFleet({ count, ledger, redisUrl: redis.url, databaseUrl, nodeFlags })
+  const shared = await share(scale.accounts)
+  const { redis, database, databaseUrl } = shared
+  let fleet: RunningFleet | undefined
   try {
+    fleet = await startFleet({ count, ledger, redisUrl: redis.url, databaseUrl, nodeFlags })
+    const { nodes } = fleet
     const [first] = nodes
     if (first === undefined) throw new Error('a fleet of no nodes')
     const before = await redis.counts()
@@ -123,7 +120,8 @@ export async function fleetChat(
     const hops = (figures.delivered ?? 0) * (isKeptByNobody ? 1 : 2)
     return { ...figures, ...(count > 1 && { hops_per_batch: hops / batches, batches }) }
   } finally {
-    await end()
+    await fleet?.end()
+    await endShared(shared)
   }
 }
 

@@ -4,10 +4,10 @@ import { delimiter, join } from 'node:path'
 import { MongoMemoryReplSet } from 'mongodb-memory-server-core'
 import { endProcess, freePort, makeFolder, startProcess, waitForPort } from '../processes.ts'
 
+type Choice = { readonly name: string; readonly start: () => Promise<RunningDatabase> }
+
 /** A server that speaks MongoDB's protocol. */
 export type RunningDatabase = {
-  /** Which one it is: figures with a stand-in say nothing of MongoDB's own. */
-  readonly name: string
   readonly pid: number
   readonly urlOf: (database: string) => string
   readonly end: () => Promise<void>
@@ -22,22 +22,25 @@ const FERRET = join(CACHE, 'ferretdb')
  * A `mongod` where the tests would find one (storage/contract/mongodb-server.ts). Those that stand in for it in tests take milliseconds of a processor for a message, so only
  * WAXWING_BENCH_DATABASE=secantusdb or =ferretdb chooses them; otherwise it is one of our own that keeps nothing on disk.
  */
-const choice = (): (() => Promise<RunningDatabase>) => {
+const choice = (): Choice => {
   const wanted = process.env.WAXWING_BENCH_DATABASE
-  if (wanted === 'ferretdb') return startFerret
-  if (wanted === 'secantusdb') return startSecantus
+  if (wanted === 'ferretdb') return { name: 'FerretDB', start: startFerret }
+  if (wanted === 'secantusdb') return { name: 'SecantusDB', start: startSecantus }
   const installed = process.env.PATH?.split(delimiter)
     .map((folder) => join(folder, 'mongod'))
     .find((file) => existsSync(file))
   const downloaded = existsSync(CACHE) ? readdirSync(CACHE).find((name) => name.startsWith('mongod-')) : undefined
   const binary = installed ?? (downloaded === undefined ? undefined : join(CACHE, downloaded))
-  if (binary !== undefined) return () => startMongod(binary)
-  return startMemory
+  if (binary !== undefined) return { name: `mongod ${binary}`, start: () => startMongod(binary) }
+  return { name: 'a stand-in in memory', start: startMemory }
 }
+
+/** Which one it is here: figures with a stand-in say nothing of MongoDB's own. */
+export const databaseName = (): string => choice().name
 
 /** Starts one of our own, which ends with the bench. */
 export async function startDatabase(): Promise<RunningDatabase> {
-  return choice()()
+  return choice().start()
 }
 
 async function startMongod(systemBinary: string): Promise<RunningDatabase> {
@@ -46,7 +49,6 @@ async function startMongod(systemBinary: string): Promise<RunningDatabase> {
     binary: { systemBinary, checkMD5: false },
   })
   return {
-    name: `mongod ${systemBinary}`,
     pid: set.servers[0]?.instanceInfo?.instance.mongodProcess?.pid ?? 0,
     urlOf: (database) => set.getUri(database),
     end: async () => void (await set.stop()),
@@ -55,25 +57,21 @@ async function startMongod(systemBinary: string): Promise<RunningDatabase> {
 
 function startMemory(): Promise<RunningDatabase> {
   const program = join(import.meta.dirname, 'memory-database.ts')
-  return startStandIn('a stand-in in memory', process.execPath, (_, port) => [program, `${port}`])
+  return startStandIn(process.execPath, (_, port) => [program, `${port}`])
 }
 
 function startSecantus(): Promise<RunningDatabase> {
-  return startStandIn('SecantusDB', SECANTUS, (folder, port) => ['--port', `${port}`, '--storage-path', folder])
+  return startStandIn(SECANTUS, (folder, port) => ['--port', `${port}`, '--storage-path', folder])
 }
 
 function startFerret(): Promise<RunningDatabase> {
-  return startStandIn('FerretDB', FERRET, (folder, port) => [
+  return startStandIn(FERRET, (folder, port) => [
     ...['--handler=sqlite', `--sqlite-url=file:${folder}/`, `--state-dir=${folder}`, `--listen-addr=127.0.0.1:${port}`],
     ...['--telemetry=disable', '--debug-addr=-', '--log-level=error'],
   ])
 }
 
-async function startStandIn(
-  name: string,
-  file: string,
-  argsOf: (folder: string, port: number) => readonly string[],
-): Promise<RunningDatabase> {
+async function startStandIn(file: string, argsOf: (folder: string, port: number) => readonly string[]): Promise<RunningDatabase> {
   const folder = makeFolder('database')
   const logFile = join(folder, 'bench.log')
   const port = await freePort()
@@ -81,7 +79,6 @@ async function startStandIn(
   child.stdout?.resume()
   await waitForPort(port, child, logFile)
   return {
-    name,
     pid: child.pid ?? 0,
     urlOf: (database) => `mongodb://127.0.0.1:${port}/${database}`,
     end: () => endProcess(child, 'SIGKILL'),
