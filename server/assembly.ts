@@ -6,6 +6,7 @@ import type { Clock } from './base/clock.ts'
 import type { CoreConfig } from './base/core-config.ts'
 import type { Logger } from './base/log.ts'
 import type { Metrics } from './base/metrics.ts'
+import { Pace } from './base/pace.ts'
 import type { AccountNews } from './core/account-news.ts'
 import { Accounts } from './core/accounts.ts'
 import { type Client, clientsOf } from './core/clients.ts'
@@ -71,11 +72,19 @@ export interface Assembly {
   /** The clients that have access to an account, as its home knows them. */
   clientsOf(account: BareJid): Promise<readonly Client[]>
   describeOrder(): readonly string[]
+  /** Whether another process could go on with what clients have here. */
+  hasOthers(): boolean
+  /** How many clients are connected here or have their session here. */
+  clientCount(): number
+  /** Lets clients go on at other nodes, so many a second that those are not overrun, and takes no more; the server has to be stopped then. */
+  drain(): Promise<void>
   /** Ends every stream with `system-shutdown` and stops the modules. */
   stop(): Promise<void>
 }
 
 const REVOKED = 'access was revoked'
+/** Clients of a node that is drained log in elsewhere: a login costs a node some milliseconds, and those that it has are to feel nothing. */
+const LEAVING_PER_SECOND = 200
 /** How long a server that stops waits for what its clients have asked for. */
 const LAST_WORK_MS = 2_000
 /** Before a client has logged in it needs no more than SASL does. */
@@ -428,6 +437,7 @@ export const assemble = async (options: AssemblyOptions): Promise<Assembly> => {
   })
   measure(metrics, { sessions, accounts, ledger, pendingLimit, delivery, iq, life, throttle, sweep })
   metrics.gauge('streams', 'Open client streams, before and after login.', () => streams.size)
+  const leave = (account: BareJid): Promise<unknown> => Promise.all(sessions.of(account).map((session) => life.leave(session)))
   life.start()
   if (retention !== Number.POSITIVE_INFINITY || ledger.retentionOf !== undefined) sweep.start()
 
@@ -443,8 +453,13 @@ export const assemble = async (options: AssemblyOptions): Promise<Assembly> => {
     apis: new Map(started.map(({ module, parts }) => [module.name, parts.api])),
     clientsOf: async (account) => JSON.parse((await homeCalls.call(account, 'server.clients', '')) ?? '[]') as readonly Client[],
     describeOrder: () => hooks.describe(),
+    hasOthers: () => fleet?.hasOthers ?? false,
+    clientCount: () => sessions.count + (fleet?.houses.relays ?? 0),
+    async drain() {
+      await fleet?.drain(leave, new Pace(clock, LEAVING_PER_SECOND))
+    },
     async stop() {
-      await fleet?.drain((account) => Promise.all(sessions.of(account).map((session) => life.leave(session))))
+      await fleet?.drain(leave)
       for (const stream of streams) stream.fail('system-shutdown')
       life.stop()
       sweep.stop()

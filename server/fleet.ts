@@ -2,6 +2,7 @@ import type { BareJid } from '#stanzas/jid.ts'
 import type { Log } from '#storage/shapes.ts'
 import type { Clock } from './base/clock.ts'
 import type { Logger } from './base/log.ts'
+import type { Pace } from './base/pace.ts'
 import { type AccountNews, AccountNewsWire } from './core/account-news.ts'
 import type { Accounts } from './core/accounts.ts'
 import type { Bus } from './core/bus.ts'
@@ -50,16 +51,21 @@ export class Fleet {
   readonly #news: AccountNewsWire
   readonly #bus: Bus
   readonly #homes: Homes
+  readonly #sessions: Sessions
+  #draining: Promise<void> | undefined
+  #pace: Pace | undefined
 
   constructor(options: FleetOptions) {
     const { bus, homes, sessions, accounts, ledger, delivery, resends, router, homeCalls, clock, log } = options
     this.#bus = bus
     this.#homes = homes
+    this.#sessions = sessions
     this.residence = new Residence({
       homes,
       bus,
       sessions,
       clock,
+      exists: (address) => !address.endsWith(`@${options.domain}`) || accounts.exists(address as BareJid),
       onCame: async (address, wasLost) => {
         if (!address.includes('@')) return
         const account = address as BareJid
@@ -84,7 +90,7 @@ export class Fleet {
     })
     router.forwardBy(this.forwarding)
     homeCalls.reachBy({ bus, residence: this.residence, forwarding: this.forwarding })
-    this.houses = new Houses({ bus, residence: this.residence, accounts, accept: options.accept, log })
+    this.houses = new Houses({ bus, residence: this.residence, accept: options.accept, log })
     this.#news = new AccountNewsWire(bus, options.hear)
     this.residence.start()
   }
@@ -94,18 +100,28 @@ export class Fleet {
     return this.forwarding.isHere(account)
   }
 
+  /** Whether there is a node that could go on with what is here. */
+  get hasOthers(): boolean {
+    return this.#bus.peers().length > 0
+  }
+
   /** Tells the other nodes what happened to an account. */
   tell(news: AccountNews): Promise<void> {
     return this.#news.tell(news)
   }
 
   /**
-   * Takes no more homes, and gives up those that are here, one after the other and at most so many at once: `leave` ends what an account has here, so that its clients go on elsewhere.
-   * Clients that came by other nodes and those whose home is another are cut first.
+   * Takes no more homes, and gives up those that are here: `leave` ends what an account has here, so that its clients go on elsewhere. Clients here whose homes are other nodes are cut then.
+   * With a pace they go so many a second; a second call without one makes the first hurry.
    */
-  async drain(leave: (account: BareJid) => Promise<unknown>): Promise<void> {
-    await this.residence.drain((address) => leave(address as BareJid))
-    this.houses.cut()
+  async drain(leave: (account: BareJid) => Promise<unknown>, pace?: Pace): Promise<void> {
+    if (pace === undefined) this.#pace?.hurry()
+    await this.#draining
+    this.#pace = pace
+    const turn = (address: string): Promise<void> | undefined =>
+      this.#sessions.of(address as BareJid).length === 0 ? undefined : pace?.turn()
+    this.#draining = this.residence.drain((address) => leave(address as BareJid), turn).then(() => this.houses.cut(pace))
+    await this.#draining
   }
 
   /** Leaves the fleet: what is at home here may be at home elsewhere from now on. */

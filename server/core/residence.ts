@@ -20,6 +20,7 @@ interface Held {
 export type Place = 'here' | 'nowhere' | NodeId
 
 const YIELD = 'home-yield'
+const TAKE = 'home-take'
 const YES = toWire('yes')
 const NO = toWire('no')
 
@@ -42,6 +43,8 @@ export interface ResidenceOptions {
   readonly bus: Bus
   readonly sessions: Sessions
   readonly clock: Clock
+  /** Whether there is such an account or service: nothing is at home that does not exist. */
+  readonly exists: (address: string) => boolean | Promise<boolean>
   /** The address has become at home here; `wasLost`: perhaps after its node was lost. What it waits for comes before anything is done for it. */
   readonly onCame: (address: string, wasLost: boolean) => Promise<void>
   /** It is at home here no more, or was never: what is remembered of it is outdated. */
@@ -70,6 +73,7 @@ export class Residence {
     this.#bus = options.bus
     this.#clock = options.clock
     options.bus.onRequest(YIELD, async (_from, address) => ((await this.#yield(toText(address))) ? YES : NO))
+    options.bus.onRequest(TAKE, async (_from, address) => ((await this.#take(toText(address))) ? YES : NO))
     options.bus.onPeerLost(() => {
       this.#lostNodeMs = this.#clock.monotonicMs()
     })
@@ -97,12 +101,18 @@ export class Residence {
     await Promise.allSettled([...this.#held.keys()].map((address) => this.#release(address)))
   }
 
-  /** Takes no more addresses, and gives up all that are here, `leave` first; those that ask for one meanwhile wait for it. */
-  async drain(leave: (address: string) => Promise<unknown>): Promise<void> {
+  /** Takes no more addresses, and gives up all that are here, each when `turn` lets it and `leave` first; those that ask for one meanwhile wait for it. */
+  async drain(
+    leave: (address: string) => Promise<unknown>,
+    turn: (address: string) => Promise<void> | undefined = () => undefined,
+  ): Promise<void> {
     this.#isDraining = true
     const addresses = [...this.#held.keys()]
     const next = async (): Promise<void> => {
-      for (let address = addresses.shift(); address !== undefined; address = addresses.shift()) await this.#goFrom(address, leave)
+      for (let address = addresses.shift(); address !== undefined; address = addresses.shift()) {
+        await turn(address)
+        if (this.#held.has(address)) await this.#goFrom(address, leave)
+      }
     }
     await Promise.all(Array.from({ length: LEAVING_AT_ONCE }, next))
   }
@@ -129,15 +139,26 @@ export class Residence {
     return home?.kind === 'theirs' && this.#bus.isLinked(home.node) ? home.node : undefined
   }
 
-  /** Finds where an address is at home; with `claims` that is here, unless it is elsewhere. Rejects when that cannot be known or reached just now. */
+  /** Finds where an address is at home; with `claims` that is here, unless it is elsewhere or does not exist. Rejects when that cannot be known or reached just now. */
   async find(address: string, claims: boolean): Promise<Place> {
     if (this.isHere(address)) return 'here'
+    if (claims && !(await this.#options.exists(address))) return 'nowhere'
     const home = claims && !this.#isDraining ? await this.#homes.claim(address) : await this.#homes.homeOf(address)
-    if (home === undefined) {
-      if (claims) throw new HomesError('unavailable', 'this node stops')
-      return 'nowhere'
-    }
+    if (home === undefined) return claims ? this.#placeElsewhere(address) : 'nowhere'
     return home.kind === 'mine' ? this.#come(address) : this.#reachable(address, home)
+  }
+
+  /** While this node is drained, those who are still here go on writing to those who are nowhere: some other node takes them. */
+  async #placeElsewhere(address: string): Promise<NodeId> {
+    for (const node of this.#bus.peers()) {
+      const answer = await this.#bus.request(node, TAKE, toWire(address)).catch(() => NO)
+      if (answer === YES) return node
+    }
+    throw new HomesError('unavailable', 'this node stops')
+  }
+
+  async #take(address: string): Promise<boolean> {
+    return !this.#isDraining && (await this.find(address, true)) === 'here'
   }
 
   async #come(address: string): Promise<Place> {
@@ -177,21 +198,30 @@ export class Residence {
   async welcome(account: BareJid): Promise<'here' | NodeId> {
     const deadlineMs = this.#clock.monotonicMs() + PATIENCE_MS
     for (;;) {
+      // Who comes now would be sent away at once.
+      if (this.#isDraining && !this.#held.has(account)) throw new HomesError('unavailable', 'this node stops')
       try {
         const place = await this.find(account, true)
+        // Who does not exist is refused anywhere.
+        if (place === 'nowhere') return 'here'
         if (place === 'here') {
-          const held = this.#held.get(account)
-          if (held !== undefined) held.loginMs = this.#clock.monotonicMs()
+          this.atDoor(account)
           return 'here'
         }
-        if (place !== 'nowhere' && (await this.#bus.request(place, YIELD, toWire(account))) === NO) return place
-        if (place !== 'nowhere') this.#homes.forget(account, place)
+        if ((await this.#bus.request(place, YIELD, toWire(account))) === NO) return place
+        this.#homes.forget(account, place)
       } catch (error) {
         if (!(error instanceof HomesError || error instanceof BusError)) throw error
         if (this.#clock.monotonicMs() >= deadlineMs || !this.#homes.isValid()) throw error
         await new Promise<void>((resolve) => this.#clock.after(RETRY_MS, resolve))
       }
     }
+  }
+
+  /** Somebody logs in to an account that is at home here: it stays for as long as that may take. */
+  atDoor(account: BareJid): void {
+    const held = this.#held.get(account)
+    if (held !== undefined) held.loginMs = this.#clock.monotonicMs()
   }
 
   /** Something begins for an address that is at home here: until `exit` it stays. */

@@ -1,5 +1,5 @@
 import type { Logger } from '#server/base/log.ts'
-import type { Accounts } from '#server/core/accounts.ts'
+import type { Pace } from '#server/base/pace.ts'
 import { type Bus, BusError, type NodeId } from '#server/core/bus.ts'
 import { HomesError } from '#server/core/homes.ts'
 import type { Residence } from '#server/core/residence.ts'
@@ -34,7 +34,6 @@ export class Houses {
   readonly counts = { sentOn: 0, received: 0 }
   readonly #bus: Bus
   readonly #residence: Residence
-  readonly #accounts: Accounts
   readonly #accept: Accept
   readonly #log: Logger
   readonly #relays = new Map<number, Relay>()
@@ -44,14 +43,12 @@ export class Houses {
   constructor(parts: {
     readonly bus: Bus
     readonly residence: Residence
-    readonly accounts: Accounts
     readonly accept: Accept
     readonly log: Logger
   }) {
     const { bus } = parts
     this.#bus = bus
     this.#residence = parts.residence
-    this.#accounts = parts.accounts
     this.#accept = parts.accept
     this.#log = parts.log
     bus.onRequest(LINE_OPEN, (from, payload) => this.#opened(from, payload))
@@ -86,9 +83,10 @@ export class Houses {
    * The client claims to be this account, by this element. `false`: its stream goes on at another node. Rejects with `HomesError` when the home stays unknown or out of reach.
    */
   async serves(stream: C2sStream, account: BareJid, login: Element): Promise<boolean> {
-    if (this.#residence.isHere(account)) return true
-    // Who does not exist is refused anywhere.
-    if (!(await this.#accounts.exists(account))) return true
+    if (this.#residence.isHere(account)) {
+      this.#residence.atDoor(account)
+      return true
+    }
     for (;;) {
       const place = await this.#residence.welcome(account)
       if (place === 'here') return true
@@ -161,8 +159,11 @@ export class Houses {
   }
 
   /** Cuts the clients here whose homes are other nodes: they come back by others. */
-  cut(): void {
-    for (const relay of [...this.#relays.values()]) relay.cut()
+  async cut(pace: Pace | undefined): Promise<void> {
+    for (const relay of [...this.#relays.values()]) {
+      await pace?.turn()
+      relay.cut()
+    }
   }
 
   /** Clients whose home is lost are cut, and come back; those that came by the lost node may resume by another. */
