@@ -58,7 +58,8 @@ conversation(
     const again = await resumes(scene, 'tybalt', tokens[1] ?? '')
     await again.receives(`<resumed xmlns="${SM}" previd="${tokens[1]}" h="1"/>`, any)
     comesBy(1)
-    const nurse = await scene.comesOnline('nurse@verona.example/kitchen')
+    const nurse = await scene.connect('nurse@verona.example/kitchen')
+    await nurse.sends('<presence/>')
     const [came] = (await nurse.collects()).filter(({ name }) => name === 'message')
     if (came?.attrs.id !== 'm1') throw new Error('the message did not come')
   },
