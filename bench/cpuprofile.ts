@@ -34,7 +34,7 @@ export function summarize(profile: CpuProfile, windowMs: number): Summary {
   return { busyMs: busyUs / 1000, windowMs, functions: functions.costs(), files: files.costs() }
 }
 
-/** Splits the time of the busiest stretch by who asked for it: what the platform does is its caller's. `groupOf` names a file's group, or nothing for the platform's own. */
+/** Splits the time of the busiest stretch by who asked for it, in shares of it: what the platform does is its caller's. `groupOf` names a file's group, or nothing for the platform's own. */
 export function sharesOf(
   profile: CpuProfile,
   windowMs: number,
@@ -42,12 +42,14 @@ export function sharesOf(
 ): ReadonlyMap<string, number> {
   const byId = new Map(profile.nodes.map((node) => [node.id, node]))
   const selfUs = selfTimes(profile, byId, windowMs)
+  let busyUs = 0
+  for (const [id, us] of selfUs) if (byId.get(id)?.callFrame.functionName !== '(idle)') busyUs += us
   const shares = new Map<string, number>()
   const visitAll = (node: ProfileNode, callers: string): void => {
     const { url, functionName } = node.callFrame
     const isCollector = functionName === '(garbage collector)'
     const group = isCollector ? 'garbage collector' : ((url === '' ? undefined : groupOf(url)) ?? callers)
-    if (!isWaiting(node)) shares.set(group, (shares.get(group) ?? 0) + (selfUs.get(node.id) ?? 0) / 1000)
+    if (functionName !== '(idle)') shares.set(group, (shares.get(group) ?? 0) + (selfUs.get(node.id) ?? 0) / busyUs)
     for (const id of node.children ?? []) {
       const child = byId.get(id)
       if (child !== undefined) visitAll(child, group)

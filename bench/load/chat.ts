@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { forEachIndex } from '../client/accounts.ts'
 import type { Connection } from '../client/connection.ts'
-import { usageOf } from '../cpu.ts'
+import { eventLoopSeconds, type Roots, usageOf } from '../cpu.ts'
 import { headingOf, messageWriter, NO_STORE } from './message.ts'
 import { costs, percentiles, read, readWhenQuiet } from './meter.ts'
 import type { LoadOptions } from './options.ts'
@@ -26,6 +26,7 @@ export async function chat(options: LoadOptions): Promise<Record<string, number>
   pairs.latenciesMs.length = 0
   const deliveredBefore = pairs.delivered
   const besidesBefore = besidesNow(options)
+  const loopBefore = loopsOf(server)
   const from = read(server)
   await sleep(options.seconds * 1000)
   pairs.sending = false
@@ -34,6 +35,7 @@ export async function chat(options: LoadOptions): Promise<Record<string, number>
   const to = await readWhenQuiet(server)
 
   const besides = besidesNow(options)
+  const loopSeconds = loopsOf(server) - loopBefore
 
   const units = pairs.delivered - deliveredBefore
   leave(connections)
@@ -47,6 +49,7 @@ export async function chat(options: LoadOptions): Promise<Record<string, number>
     error_stanzas: pairs.errors,
     ...percentiles('lat_', pairs.latenciesMs),
     ...costs('', '1000_delivered', from, to, units / 1000),
+    loop_ms_per_1000_delivered: (loopSeconds * 1e6) / Math.max(units, 1),
     ...Object.fromEntries(
       Object.entries(besides).map(([name, seconds]) => [
         `${name}_cpu_ms_per_1000_delivered`,
@@ -55,6 +58,8 @@ export async function chat(options: LoadOptions): Promise<Record<string, number>
     ),
   }
 }
+
+const loopsOf = (server: Roots): number => [server].flat().reduce((sum, pid) => sum + eventLoopSeconds(pid), 0)
 
 const besidesNow = ({ besides = {} }: LoadOptions): Readonly<Record<string, number>> =>
   Object.fromEntries(Object.entries(besides).map(([name, pid]) => [name, usageOf(pid).cpuSeconds]))
