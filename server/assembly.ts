@@ -341,6 +341,7 @@ export const assemble = async (options: AssemblyOptions): Promise<Assembly> => {
       unackedStanzas: config.streamManagement.maxUnackedStanzas,
       unackedBytes: config.streamManagement.maxUnackedBytes,
     },
+    isHere: (account) => fleet?.residence.isHere(account) ?? true,
     records:
       options.fleet === undefined
         ? undefined

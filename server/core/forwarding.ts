@@ -223,7 +223,7 @@ export class Forwarding {
         return
       }
       // Somebody came who needs one.
-      if (home === 'nowhere' && way.waiting?.some((forward) => this.#needsHome(forward)) === true)
+      if (home === 'nowhere' && !claims && way.waiting?.some((forward) => this.#needsHome(forward)) === true)
         return this.#find(key, way, deadlineMs)
       this.#ways.delete(key)
       for (const forward of way.waiting ?? []) if (home === 'here' || !isForDevices(key, forward)) this.#handle(key, forward)

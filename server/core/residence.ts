@@ -61,6 +61,8 @@ export class Residence {
   readonly #clock: Clock
   readonly #held = new Map<string, Held>()
   readonly #coming = new Map<string, Promise<void>>()
+  /** Accounts that somebody is logging in to, and how many: they are not given away as soon as they come. */
+  readonly #expected = new Map<string, number>()
   #sweeper: Timer | undefined
   #lostNodeMs = Number.NEGATIVE_INFINITY
   #isDraining = false
@@ -176,13 +178,15 @@ export class Residence {
             over: 0,
             waiting: [],
             lastMs: this.#clock.monotonicMs(),
-            loginMs: Number.NEGATIVE_INFINITY,
+            loginMs: this.#expected.has(address) ? this.#clock.monotonicMs() : Number.NEGATIVE_INFINITY,
           })
         })
         .finally(() => this.#coming.delete(address))
       this.#coming.set(address, coming)
     }
     await coming
+    // Another node may have waited for just this moment to ask for it.
+    if (!this.#held.has(address)) throw new HomesError('unavailable', `${address} was given away at once`)
     return 'here'
   }
 
@@ -196,6 +200,17 @@ export class Residence {
    * Where somebody who logs in to the account is to be served: here, unless it is in use at another node. Rejects with `HomesError` when that stays unknown for too long.
    */
   async welcome(account: BareJid): Promise<'here' | NodeId> {
+    this.#expected.set(account, (this.#expected.get(account) ?? 0) + 1)
+    try {
+      return await this.#welcome(account)
+    } finally {
+      const others = (this.#expected.get(account) ?? 1) - 1
+      if (others === 0) this.#expected.delete(account)
+      else this.#expected.set(account, others)
+    }
+  }
+
+  async #welcome(account: BareJid): Promise<'here' | NodeId> {
     const deadlineMs = this.#clock.monotonicMs() + PATIENCE_MS
     for (;;) {
       // Who comes now would be sent away at once.
@@ -205,6 +220,8 @@ export class Residence {
         // Who does not exist is refused anywhere.
         if (place === 'nowhere') return 'here'
         if (place === 'here') {
+          // It was given away while this waited.
+          if (!this.#held.has(account)) continue
           this.atDoor(account)
           return 'here'
         }

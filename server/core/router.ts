@@ -277,13 +277,21 @@ export class Router {
   }
 
   #accept(passage: Passage, keep: boolean): Handled | Promise<Handled> {
-    const { session, stanza, from, to, arrival } = passage
+    const { session, stanza, to, arrival } = passage
     const behind = arrival?.isBehind
     if (!keep || (session?.mayResend !== true && behind === undefined)) return this.#take(passage, keep)
     // DESIGN P2: what the ledger has is acknowledged, and neither stored nor delivered twice.
     const isThere =
-      session === undefined ? this.#resends.isBehind(behind ?? 0, stanza, from, to) : this.#resends.has(session, stanza, to)
+      behind === undefined || session !== undefined
+        ? session !== undefined && this.#resends.has(session, stanza, to)
+        : this.#arrivedBefore(behind, passage)
     return then(isThere, (has) => (has ? undefined : this.#take(passage, keep)))
+  }
+
+  /** It was sent here before, perhaps over a link that broke: what came then may still wait for the disk. */
+  async #arrivedBefore(behind: LogId, passage: Passage): Promise<boolean> {
+    await inflowOf(passage)?.drained()
+    return this.#resends.isBehind(behind, passage.stanza, passage.from, passage.to)
   }
 
   #take(passage: Passage, keep: boolean): Handled | Promise<Handled> {

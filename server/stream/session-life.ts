@@ -18,7 +18,7 @@ import type { ManagedOutlet } from './features/managed-outlet.ts'
 import type { Records, ResumeRecord } from './features/recording.ts'
 import { type Revived, StreamManagement } from './features/stream-management.ts'
 import { type OutletLimits, PlainOutlet } from './outlet.ts'
-import type { StreamErrorCondition } from './stream-error.ts'
+import { StreamError, type StreamErrorCondition } from './stream-error.ts'
 
 export interface SessionLifeOptions {
   readonly clock: Clock
@@ -37,6 +37,8 @@ export interface SessionLifeOptions {
   readonly outlet: OutletLimits
   /** Where other processes find what they need to go on with a session; `undefined` when there are none. */
   readonly records: Records | undefined
+  /** Whether the account is at home in this process. */
+  readonly isHere: (account: BareJid) => boolean
 }
 
 /** Stands for an entry that is gone: what the client has of it, it has. */
@@ -98,6 +100,8 @@ export class SessionLife {
    */
   open(stream: C2sStream, address: Address, answer: (session: Session) => void | Promise<void>): void | Promise<void> {
     const { sessions, clock, hooks, ledger, delivery, resends, host, log } = this.#options
+    // The login took so long that the account was taken elsewhere meanwhile: the client comes back, and is served there.
+    if (!this.#options.isHere(address.bare)) throw new StreamError('reset', { text: 'the account has moved' })
     const rival = sessions.get(address)
     if (rival !== undefined) this.kick(rival, 'conflict', 'another stream has bound this resource')
     // RFC 6120 §7.6.2.1
@@ -152,7 +156,7 @@ export class SessionLife {
   async #revive(record: ResumeRecord): Promise<Revived | undefined> {
     const { sessions, ledger, delivery, host, clock, hooks, resends, log } = this.#options
     const address = parseJid(`${record.account}/${record.resource}`)
-    if (address === undefined || sessions.get(address) !== undefined) return undefined
+    if (address === undefined || sessions.get(address) !== undefined || !this.#options.isHere(record.account)) return undefined
     const sentAgain = async (each: LogId | string): Promise<Unacked> => {
       if (typeof each === 'string') return { data: wire(each), mark: undefined }
       const entry = await ledger.get(record.account, each)
