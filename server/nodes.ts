@@ -11,6 +11,8 @@ import type { FleetParts } from './fleet.ts'
 
 /** A process as a member of a fleet, and how it leaves the rest behind when the server has stopped. */
 export interface Membership extends FleetParts {
+  /** Rejects with why the fleet cannot be reached just now. */
+  check(): Promise<void>
   /** Closes what the bus and the homes were made of; they are closed already. */
   leave(): Promise<void>
 }
@@ -19,17 +21,25 @@ export interface Membership extends FleetParts {
 const PAUSES_MS = [500, 1_000, 2_000, 5_000]
 
 /** Becomes a node of the fleet that the configuration names; waits for a Redis that is not there. Rejects with `HomesError` when this node cannot be one. */
-export const joinFleet = async ({ cluster, domain }: Config, url: string, log: Logger): Promise<Membership> => {
-  const redis = await reachRedis(url, log)
+export const joinFleet = async (
+  { cluster, domain }: Config,
+  url: string,
+  log: Logger,
+  onWait: (reason: string) => void,
+): Promise<Membership> => {
+  const redis = await reachRedis(url, log, onWait)
   try {
     const common = { redis, fleet: domain, clock: systemClock, log }
-    const lease = await NodeLease.join({ ...common, name: cluster.node ?? nameOfMachine() })
+    const lease = await NodeLease.join({ ...common, name: cluster.node ?? nameOfMachine(), onWait })
     const bus = await openRedisBus({ ...common, lease })
     const homes = openRedisHomes({ ...common, lease, bus })
     log.info('cluster-joined', { node: lease.self.name, epoch: lease.self.epoch, number: lease.number })
     return {
       bus,
       homes,
+      async check() {
+        if (lease.isAway) throw new HomesError('unavailable', 'Redis does not answer')
+      },
       async leave() {
         await lease.leave()
         await redis.close()
@@ -41,7 +51,7 @@ export const joinFleet = async ({ cluster, domain }: Config, url: string, log: L
   }
 }
 
-const reachRedis = async (url: string, log: Logger): Promise<Redis> => {
+const reachRedis = async (url: string, log: Logger, onWait: (reason: string) => void): Promise<Redis> => {
   for (let tries = 0; ; tries++) {
     try {
       return await connectRedis(url)
@@ -49,6 +59,7 @@ const reachRedis = async (url: string, log: Logger): Promise<Redis> => {
       if (!(error instanceof HomesError) || error.reason !== 'unavailable') throw error
       const pauseMs = PAUSES_MS[Math.min(tries, PAUSES_MS.length - 1)] ?? 0
       log.warn('redis-unreachable', { reason: error.message, triesAgainInMs: pauseMs })
+      onWait(`it waits for Redis: ${error.message}`)
       await pause(pauseMs)
     }
   }

@@ -4,7 +4,7 @@ import type { Driver } from '#storage/driver.ts'
 import { type OpenOptions, openDriver, type StoreConfig } from '#storage/open.ts'
 import packageFacts from '../package.json' with { type: 'json' }
 import { type Assembly, assemble } from './assembly.ts'
-import { systemClock } from './base/clock.ts'
+import { pause, systemClock } from './base/clock.ts'
 import { type Config, listenAddresses } from './base/config.ts'
 import { type Logger, nullLog } from './base/log.ts'
 import { Metrics, type Tally } from './base/metrics.ts'
@@ -14,11 +14,13 @@ import type { DevOptions, RunningServer } from './command/server-seam.ts'
 import type { HttpRoute } from './core/http-route.ts'
 import type { HostFacts, Module } from './core/module.ts'
 import { streamLimitsOf } from './core/stream-limits.ts'
+import { Draining, notRunning } from './draining.ts'
 import type { FleetParts } from './fleet.ts'
 import { commitMeasures } from './measures.ts'
 import { modules } from './modules/index.ts'
 import { joinFleet, type Membership } from './nodes.ts'
 import { operationsOf } from './operations.ts'
+import { Readiness } from './readiness.ts'
 import { Certificates } from './transport/certificates.ts'
 import { HttpServer } from './transport/http.ts'
 import { type ListenerOptions, type Listeners, openListeners, type TransportOptions } from './transport/listener.ts'
@@ -28,6 +30,7 @@ const WEBSOCKET_PATH = '/xmpp-websocket'
 /** A fleet of one process: the kernel's own limit on open files comes first. */
 const MAX_CONNECTIONS = 1_000_000
 const ACCEPTS_PER_SECOND = 2_000
+const ALONE = 'No other node of this server is there, so nobody can take over: stop it as usual, with SIGTERM.'
 /** A node that is one no more ends so; whoever starts processes starts it again. */
 const EXIT_FENCED = 75
 
@@ -37,6 +40,8 @@ export interface WorkerParts {
   readonly fleet: FleetParts
   /** Where the store is offered; without it, the configured one is opened. */
   readonly storeSocket: string | undefined
+  /** Is told why it cannot start yet. */
+  readonly onWait: (reason: string) => void
 }
 
 /** A server that listens, and can be looked at from outside. */
@@ -60,34 +65,47 @@ export const startServer = async ({
   readonly worker?: WorkerParts
 }): Promise<StartedServer> => {
   const metrics = new Metrics(worker?.name)
-  const driver = await openStore(config, {
-    usedAt: worker?.storeSocket,
-    observer: commitMeasures(metrics, systemClock),
-    onWait: ({ message }, pauseMs) => log.warn('store-unreachable', { reason: message, triesAgainInMs: pauseMs }),
-  })
+  const readiness = new Readiness(systemClock)
+  const waits = (reason: string): void => {
+    readiness.waits(reason)
+    worker?.onWait(reason)
+  }
   const stopWatching = metrics.watchProcess()
   const ports: { current: Readonly<Record<string, number>> } = { current: {} }
   const host = hostFacts(config, dev !== undefined, ports)
+  const certificates = certificatesOf(config, log)
+  const answers = answered(metrics)
+  const operators = operatorsServer({ check: () => readiness.check(), text: () => metrics.text() }, metrics, log, answers)
+  let driver: Driver | undefined
   let assembly: Assembly | undefined
-  let certificates: Certificates | undefined
+  let listeners: Listeners | undefined
   let membership: Membership | undefined
   try {
+    // Operators are answered while the server waits for what it needs.
+    listeners = await openListeners(
+      operatorsPlaces(config, operators),
+      transportOptions(config, { certificates, metrics, log }, worker !== undefined),
+    )
+    driver = await openStore(config, {
+      usedAt: worker?.storeSocket,
+      observer: commitMeasures(metrics, systemClock),
+      onWait({ message }, pauseMs) {
+        log.warn('store-unreachable', { reason: message, triesAgainInMs: pauseMs })
+        waits(`it waits for its store: ${message}`)
+      },
+    })
     const { redis } = config.cluster
     if (redis !== undefined) {
-      membership = await joinFleet(config, redis, log)
+      membership = await joinFleet(config, redis, log, waits)
       // Whatever it has begun is not its own any more: it must not even say goodbye.
       membership.homes.onFenced(() => process.exit(EXIT_FENCED))
     }
     assembly = await assembleFrom(config, driver, host, log, metrics, worker?.fleet ?? membership)
-    certificates = certificatesOf(config, log)
-    const web = webServers(config, assembly, metrics, driver, log)
-    const listeners = await listen(
-      config,
-      assembly,
-      web,
-      transportOptions(config, { certificates, metrics, log }, worker !== undefined),
-    )
+    const open = openWeb(config, assembly, log, answers)
+    operators.add(assembly.http.filter(({ audience }) => audience === 'operators'))
+    await listeners.add(places(config, assembly, open))
     ports.current = listeners.ports
+    readiness.begins(() => check(driver, membership))
     if (worker === undefined) log.info('server-started', { domain: config.domain, ...listeners.ports })
     return running({
       config,
@@ -95,7 +113,8 @@ export const startServer = async ({
       host,
       assembly,
       certificates,
-      web,
+      readiness,
+      web: [open, operators],
       listeners,
       log,
       metrics,
@@ -105,10 +124,12 @@ export const startServer = async ({
     })
   } catch (error) {
     stopWatching()
-    certificates?.stop()
+    listeners?.close()
+    operators.close()
+    certificates.stop()
     await assembly?.stop()
     await membership?.leave()
-    await driver.close()
+    await driver?.close()
     throw error
   }
 }
@@ -119,7 +140,7 @@ export const openOperations = async (config: Config): Promise<{ readonly operati
   const host = hostFacts(config, false, { current: {} })
   const assembly = await assembleFrom(config, driver, host, nullLog, new Metrics())
   return {
-    operations: operationsOf(assembly, config, host, false),
+    operations: { ...operationsOf(assembly, config, host, false), ...notRunning },
     async close() {
       await assembly.stop()
       await driver.close()
@@ -232,36 +253,28 @@ export const certificatesOf = (config: Config, log: Logger): Certificates => {
   })
 }
 
-interface WebServers {
-  readonly open: HttpServer
-  readonly operators: HttpServer
+const check = async (driver: Driver | undefined, membership: Membership | undefined): Promise<void> => {
+  try {
+    await driver?.check()
+  } catch (error) {
+    throw new Error(`the store cannot write: ${error instanceof Error ? error.message : String(error)}`, { cause: error })
+  }
+  await membership?.check()
 }
 
-const webServers = (config: Config, assembly: Assembly, metrics: Metrics, driver: Driver, log: Logger): WebServers => {
-  const answers = answered(metrics)
-  const isFor = (audience: 'public' | 'operators') => (route: HttpRoute) => (route.audience ?? 'public') === audience
-  return {
-    open: new HttpServer({
-      routes: assembly.http.filter(isFor('public')),
-      upgrades: {
-        [WEBSOCKET_PATH]: xmppOverWebSocket({
-          accept: assembly.accept,
-          clock: systemClock,
-          maxFrameBytes: config.limits.stanzaBytes,
-        }),
-      },
-      log,
-      onAnswered: (status) => answers.add('public', String(status)),
-    }),
-    operators: operatorsServer(
-      assembly.http.filter(isFor('operators')),
-      { check: () => driver.check(), text: () => metrics.text() },
-      metrics,
-      log,
-      answers,
-    ),
-  }
-}
+const openWeb = (config: Config, assembly: Assembly, log: Logger, answers: Tally): HttpServer =>
+  new HttpServer({
+    routes: assembly.http.filter(({ audience }) => audience !== 'operators'),
+    upgrades: {
+      [WEBSOCKET_PATH]: xmppOverWebSocket({
+        accept: assembly.accept,
+        clock: systemClock,
+        maxFrameBytes: config.limits.stanzaBytes,
+      }),
+    },
+    log,
+    onAnswered: (status) => answers.add('public', String(status)),
+  })
 
 /** How a server is: one process, or all of several. */
 interface Health {
@@ -272,15 +285,9 @@ interface Health {
 }
 
 /** What answers on the operators' port. */
-export const operatorsServer = (
-  routes: readonly HttpRoute[],
-  health: Health,
-  metrics: Metrics,
-  log: Logger,
-  answers: Tally = answered(metrics),
-): HttpServer =>
+export const operatorsServer = (health: Health, metrics: Metrics, log: Logger, answers: Tally = answered(metrics)): HttpServer =>
   new HttpServer({
-    routes: [...routes, ...healthRoutes(metrics, health)],
+    routes: healthRoutes(metrics, health),
     upgrades: {},
     log,
     onAnswered: (status) => answers.add('operators', String(status)),
@@ -289,7 +296,7 @@ export const operatorsServer = (
 const answered = (metrics: Metrics): Tally =>
   metrics.tally('http_requests_total', 'HTTP requests that were answered, without upgrades.', ['server', 'status'])
 
-/** `/healthz`: the process answers. `/readyz`: the store can write. `/metrics`: its numbers, for Prometheus. */
+/** `/healthz`: the process answers. `/readyz`: it has what it needs, and its store can write. `/metrics`: its numbers, for Prometheus. */
 const healthRoutes = (metrics: Metrics, health: Health): readonly HttpRoute[] => {
   const text = { 'Content-Type': 'text/plain; charset=utf-8' }
   return [
@@ -300,8 +307,7 @@ const healthRoutes = (metrics: Metrics, health: Health): readonly HttpRoute[] =>
       handle: (_request, response) =>
         health.check().then(
           () => response.send(200, text, 'ready\n'),
-          (error: unknown) =>
-            response.send(503, text, `the store cannot write: ${error instanceof Error ? error.message : String(error)}\n`),
+          (error: unknown) => response.send(503, text, `${error instanceof Error ? error.message : String(error)}\n`),
         ),
     },
     {
@@ -312,21 +318,20 @@ const healthRoutes = (metrics: Metrics, health: Health): readonly HttpRoute[] =>
   ]
 }
 
-const listen = (config: Config, assembly: Assembly, web: WebServers, options: TransportOptions): Promise<Listeners> => {
-  const { c2s, tls, http, https, httpAddress, admin } = config.listen
+const operatorsPlaces = ({ listen: { admin } }: Config, service: HttpServer): readonly ListenerOptions[] =>
+  admin === 'off' ? [] : [{ name: 'admin', addresses: ['127.0.0.1'], port: admin, security: 'none', service }]
+
+const places = (config: Config, assembly: Assembly, open: HttpServer): readonly ListenerOptions[] => {
+  const { c2s, tls, http, https, httpAddress } = config.listen
   const addresses = listenAddresses(config)
   const xmpp = { kind: 'xmpp', accept: assembly.accept } as const
   const all: readonly (Omit<ListenerOptions, 'port'> & { readonly port: number | 'off' })[] = [
     { name: 'c2s', addresses, port: c2s, security: 'starttls', service: xmpp },
     { name: 'tls', addresses, port: tls, security: 'direct', service: xmpp },
-    { name: 'http', addresses: [httpAddress], port: http, security: 'none', service: web.open },
-    { name: 'https', addresses, port: https, security: 'direct', service: web.open },
-    { name: 'admin', addresses: ['127.0.0.1'], port: admin, security: 'none', service: web.operators },
+    { name: 'http', addresses: [httpAddress], port: http, security: 'none', service: open },
+    { name: 'https', addresses, port: https, security: 'direct', service: open },
   ]
-  return openListeners(
-    all.flatMap((each) => (each.port === 'off' ? [] : [{ ...each, port: each.port }])),
-    options,
-  )
+  return all.flatMap((each) => (each.port === 'off' ? [] : [{ ...each, port: each.port }]))
 }
 
 /** What all listeners have in common; several processes listen on one port if each is told so. */
@@ -352,7 +357,8 @@ interface Parts {
   readonly host: HostFacts
   readonly assembly: Assembly
   readonly certificates: Certificates
-  readonly web: WebServers
+  readonly readiness: Readiness
+  readonly web: readonly HttpServer[]
   readonly listeners: Listeners
   readonly log: Logger
   readonly metrics: Metrics
@@ -368,6 +374,7 @@ const running = ({
   host,
   assembly,
   certificates,
+  readiness,
   web,
   listeners,
   log,
@@ -375,22 +382,35 @@ const running = ({
   stopWatching,
   worker,
   membership,
-}: Parts): StartedServer => ({
-  ports: listeners.ports,
-  ...(certificates.caPath === undefined ? {} : { caFile: certificates.caPath }),
-  operations: operationsOf(assembly, config, host, true),
-  check: () => driver.check(),
-  numbers: () => metrics.numbers(),
-  async stop() {
-    listeners.close()
-    certificates.stop()
-    await assembly.stop()
-    await driver.log.flush()
-    await membership?.leave()
-    web.open.close()
-    web.operators.close()
-    await driver.close()
-    stopWatching()
-    if (worker === undefined) log.info('server-stopped')
-  },
-})
+}: Parts): StartedServer => {
+  const draining = new Draining({
+    alone: () => (assembly.hasOthers() ? undefined : ALONE),
+    clients: () => assembly.clientCount(),
+    announce: (reason) => readiness.begins(() => Promise.reject(new Error(reason))),
+    pause,
+    close: () => listeners.close(['admin']),
+    leave: () => assembly.drain(),
+  })
+  return {
+    ports: listeners.ports,
+    ...(certificates.caPath === undefined ? {} : { caFile: certificates.caPath }),
+    operations: {
+      ...operationsOf(assembly, config, host, true),
+      drain: (graceMs) => draining.drain(graceMs),
+      drainProgress: () => draining.drainProgress(),
+    },
+    check: () => readiness.check(),
+    numbers: () => metrics.numbers(),
+    async stop() {
+      listeners.close()
+      certificates.stop()
+      await assembly.stop()
+      await driver.log.flush()
+      await membership?.leave()
+      for (const server of web) server.close()
+      await driver.close()
+      stopWatching()
+      if (worker === undefined) log.info('server-stopped')
+    },
+  }
+}

@@ -1,16 +1,17 @@
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Driver } from '#storage/driver.ts'
-import { type Clock, systemClock } from './base/clock.ts'
+import { type Clock, pause, systemClock } from './base/clock.ts'
 import { type Config, listenAddresses } from './base/config.ts'
 import type { Logger } from './base/log.ts'
 import { Metrics } from './base/metrics.ts'
-import type { Operations, ServerStatus } from './base/operations.ts'
+import type { DrainOperations, Operations, ServerStatus } from './base/operations.ts'
 import { socketAddress } from './base/socket-address.ts'
 import { HomeRegistrar } from './cluster/local-homes.ts'
 import { openUnixBus } from './cluster/unix-bus.ts'
 import type { DevOptions, RunningServer } from './command/server-seam.ts'
 import type { Bus, NodeId } from './core/bus.ts'
+import { Draining } from './draining.ts'
 import { certificatesOf, openStore, operatorsServer, transportOptions } from './server.ts'
 import type { Certificates } from './transport/certificates.ts'
 import { checkPortsAreFree } from './transport/free-ports.ts'
@@ -48,12 +49,15 @@ export const startSupervisor = async ({
     const certificates = certificatesOf(config, log)
     undo.push(() => certificates.stop())
     await checkPortsAreFree(placesOf(config))
+    let workers: Workers | undefined
+    const listeners = await listenForOperators(config, () => workers, metrics, certificates, log)
+    undo.push(() => listeners?.close())
     const store = await ownedStore(config)
     undo.push(() => store?.driver.close())
     const [busFolder, self] = [join(config.data, 'bus'), { name: 'supervisor', epoch: systemClock.nowMs() }]
     const bus = await openBus(busFolder, self, log)
     undo.push(() => bus.close())
-    const workers = new Workers({
+    const processes = new Workers({
       config: workerConfig(config, certificates),
       dev,
       registrar: self,
@@ -63,16 +67,28 @@ export const startSupervisor = async ({
       log,
       metrics,
     })
-    undo.push(() => workers.stop())
-    const ports = await workers.start()
-    const listeners = await listenForOperators(config, workers, metrics, certificates, log)
-    undo.push(() => listeners?.close())
+    undo.push(() => processes.stop())
+    workers = processes
+    const ports = await processes.start()
     const all = { ...ports, ...listeners?.ports }
+    // All of them end, so there is nobody to be spared: stopping is all that is left to do.
+    const draining = new Draining({
+      alone: () => undefined,
+      clients: () => undefined,
+      announce: (reason) => processes.isNotReady(reason),
+      pause,
+      close() {},
+      leave: async () => {},
+    })
     log.info('server-started', { domain: config.domain, workers: config.workers, ...all })
     return {
       ports: all,
       ...(certificates.caPath === undefined ? {} : { caFile: certificates.caPath }),
-      operations: workers.operations,
+      operations: {
+        ...processes.operations,
+        drain: (graceMs) => draining.drain(graceMs),
+        drainProgress: () => draining.drainProgress(),
+      },
       async stop() {
         await stop()
         log.info('server-stopped')
@@ -121,14 +137,18 @@ const workerConfig = (config: Config, { paths }: Certificates): Config => ({
 
 const listenForOperators = async (
   config: Config,
-  workers: Workers,
+  workers: () => Workers | undefined,
   metrics: Metrics,
   certificates: Certificates,
   log: Logger,
-): Promise<Listeners | undefined> => {
+): Promise<Pick<Listeners, 'ports' | 'close'> | undefined> => {
   const { admin } = config.listen
   if (admin === 'off') return undefined
-  const service = operatorsServer([], { check: () => workers.check(), text: () => workers.numbers() }, metrics, log)
+  const health = {
+    check: () => workers()?.check() ?? Promise.reject(new Error('the server starts')),
+    text: () => workers()?.numbers() ?? metrics.text(),
+  }
+  const service = operatorsServer(health, metrics, log)
   const options = transportOptions(config, { certificates, metrics, log }, false)
   const listeners = await openListeners(
     [{ name: 'admin', addresses: ['127.0.0.1'], port: admin, security: 'none', service }],
@@ -171,6 +191,7 @@ class Workers {
   #lastEpoch = 0
   #starts = 0
   #isStopping = false
+  #notReady: string | undefined
 
   constructor(options: WorkersOptions) {
     this.#options = options
@@ -250,10 +271,20 @@ class Workers {
     this.#keepUp(slot)
   }
 
+  /** Whoever asks whether they serve is told no, and why. */
+  isNotReady(reason: string): void {
+    this.#notReady = reason
+  }
+
   /** Resolves when every worker serves and can write. */
   async check(): Promise<void> {
+    if (this.#notReady !== undefined) throw new Error(this.#notReady)
     const serving = this.#serving
-    if (serving.length < this.#slots.length) throw new Error(`${serving.length} of ${this.#slots.length} workers serve`)
+    if (serving.length < this.#slots.length) {
+      const reason = this.#slots.find(({ isServing, process }) => !isServing && process?.waitsFor !== undefined)?.process
+        ?.waitsFor
+      throw new Error(`${serving.length} of ${this.#slots.length} workers serve${reason === undefined ? '' : `: ${reason}`}`)
+    }
     await Promise.all(serving.map((process) => process.ask({ what: 'check' }, LOOK_MS)))
   }
 
@@ -265,7 +296,7 @@ class Workers {
   }
 
   /** What the command line may do, done by any worker: they tell each other. */
-  get operations(): Operations {
+  get operations(): Omit<Operations, keyof DrainOperations> {
     const forward =
       <N extends keyof Operations>(name: N) =>
       (...input: Parameters<Operations[N]>) =>

@@ -45,6 +45,8 @@ export interface Failure {
 export type FromWorker =
   /** It waits to be told to start. */
   | { readonly kind: 'ready' }
+  /** It cannot start yet. */
+  | { readonly kind: 'waits'; readonly reason: string }
   | { readonly kind: 'started'; readonly ports: RunningServer['ports'] }
   | { readonly kind: 'failed'; readonly failure: Failure }
   | { readonly kind: 'answer'; readonly id: number; readonly result: unknown }

@@ -37,6 +37,7 @@ export class WorkerProcess {
   readonly #clock: Clock
   readonly #questions = new Map<number, Question>()
   #lastQuestion = 0
+  #waitsFor: string | undefined
 
   constructor(start: WorkerStart, clock: Clock) {
     this.#clock = clock
@@ -51,6 +52,7 @@ export class WorkerProcess {
       this.#child.on('message', (message: FromWorker) => {
         if (message.kind === 'ready') this.#tell(start)
         else if (message.kind === 'started') resolve(message.ports)
+        else if (message.kind === 'waits') this.#waitsFor = message.reason
         else if (message.kind === 'failed') reject(errorOf(message.failure))
         else this.#take(message)
       })
@@ -64,6 +66,11 @@ export class WorkerProcess {
 
   get pid(): number | undefined {
     return this.#child.pid
+  }
+
+  /** Why it has not started yet, where it says so. */
+  get waitsFor(): string | undefined {
+    return this.#waitsFor
   }
 
   /** Asks something of it once it has started. */

@@ -1,3 +1,4 @@
+import { StorageError } from '#storage/storage-error.ts'
 import { systemClock } from './base/clock.ts'
 import { createLog, type Logger } from './base/log.ts'
 import { OperationError } from './base/operations.ts'
@@ -57,7 +58,7 @@ const startWorker = async ({ config, dev, self, registrar, busFolder, storeSocke
     config,
     log,
     ...(dev === undefined ? {} : { dev }),
-    worker: { name: self.name, fleet: { bus, homes }, storeSocket },
+    worker: { name: self.name, fleet: { bus, homes }, storeSocket, onWait: (reason) => tell({ kind: 'waits', reason }) },
   })
   return {
     server,
@@ -102,6 +103,6 @@ const resultOf = (server: StartedServer, question: WorkerQuestion): Promise<unkn
 
 const failureOf = (error: unknown): Failure => ({
   message: error instanceof Error ? error.message : String(error),
-  isRefusal: error instanceof OperationError,
+  isRefusal: error instanceof OperationError || error instanceof StorageError,
   syscall: error instanceof Error && 'syscall' in error ? String(error.syscall) : undefined,
 })

@@ -12,11 +12,15 @@ export interface NodeLeaseOptions {
   readonly name: string
   readonly clock: Clock
   readonly log: Logger
+  /** Is told why it cannot join yet. */
+  readonly onWait?: (reason: string) => void
   /** How long a node lives without renewing. */
   readonly leaseMs?: number
   /** How long nodes have to register again after Redis was started; a lease, but for tests that know there is nobody. */
   readonly settleMs?: number
 }
+
+type LeaseOptions = Required<Omit<NodeLeaseOptions, 'onWait'>>
 
 /** Long enough for a Redis that is restarted; short enough for clients whose node died. */
 const LEASE_MS = 5_000
@@ -31,7 +35,7 @@ const SAFE_PART = 0.8
 export class NodeLease {
   readonly self: NodeId
   readonly number: number
-  readonly #options: Required<NodeLeaseOptions>
+  readonly #options: LeaseOptions
   readonly #timer: Timer
   readonly #onFenced: ((reason: FenceReason) => void)[] = []
   readonly #onNodes: ((nodes: readonly NodeId[]) => void)[] = []
@@ -46,7 +50,7 @@ export class NodeLease {
   #lastEpoch = 0
   #renewal: Promise<void> | undefined
 
-  private constructor(options: Required<NodeLeaseOptions>, self: NodeId, number: number, askedAtMs: number) {
+  private constructor(options: LeaseOptions, self: NodeId, number: number, askedAtMs: number) {
     this.#options = options
     this.self = self
     this.number = number
@@ -71,11 +75,13 @@ export class NodeLease {
         }
         case 'settling':
           log.info('cluster-settling', { ms: Number(first) })
+          options.onWait?.('it waits for other nodes of a fleet whose Redis is new')
           break
         case 'taken':
           if (hasWaited) throw new HomesError('name-in-use', `another node is called ${name}: give this one another name`)
           hasWaited = true
           log.info('cluster-name-held', { name, ms: Number(first) })
+          options.onWait?.(`it waits for the name ${name}, which another node has`)
           break
         default:
           throw new HomesError('full', 'this fleet has 256 nodes already')
@@ -88,6 +94,11 @@ export class NodeLease {
   isValid(): boolean {
     if (!this.#isFenced && this.#options.clock.monotonicMs() >= this.#validUntilMs) this.#fence('late')
     return !this.#isFenced
+  }
+
+  /** Whether the last renewal failed. */
+  get isAway(): boolean {
+    return this.#isAway
   }
 
   /** The nodes that live, without this one, as of the last renewal. */
@@ -166,11 +177,7 @@ export class NodeLease {
   }
 }
 
-const ask = async (
-  options: Required<NodeLeaseOptions>,
-  script: typeof JOIN,
-  args: readonly string[],
-): Promise<readonly string[]> => {
+const ask = async (options: LeaseOptions, script: typeof JOIN, args: readonly string[]): Promise<readonly string[]> => {
   const tag = `waxwing:{${options.fleet}}`
   const { settleMs, leaseMs, name } = options
   try {

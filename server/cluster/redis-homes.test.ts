@@ -286,9 +286,9 @@ describe.skipIf(!hasRedis)('Redis that cannot be used says why', () => {
     const server = await redisServer('--requirepass', 'capulet')
     const { port } = server
     await expect(connectRedis(`redis://:montague@127.0.0.1:${port}`)).rejects.toThrow(
-      `Redis at 127.0.0.1:${port}: it refuses this name and password`,
+      `Redis at 127.0.0.1:${port}: it refuses the name and password in cluster.redis`,
     )
-    await expect(connectRedis(`redis://127.0.0.1:${port}`)).rejects.toThrow('it refuses this name and password')
+    await expect(connectRedis(`redis://127.0.0.1:${port}`)).rejects.toThrow('it refuses the name and password in cluster.redis')
     await (await connectRedis(`redis://:capulet@127.0.0.1:${port}`)).close()
     await server.stop()
     await expect(connectRedis(`redis://:montague@127.0.0.1:${port}`)).rejects.toThrow(

@@ -63,7 +63,7 @@ const REFUSALS = /NOAUTH|WRONGPASS|NOPERM/
 
 const reasonOf = (error: unknown): string => {
   if (!(error instanceof Error)) return 'it failed'
-  if (/WRONGPASS|NOAUTH|invalid password/i.test(error.message)) return 'it refuses this name and password'
+  if (/WRONGPASS|NOAUTH|invalid password/i.test(error.message)) return 'it refuses the name and password in cluster.redis'
   return error.message
 }
 

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { Command, InvalidArgumentError, Option } from 'commander'
 import { OperationError } from '#server/base/operations.ts'
+import { HomesError } from '#server/core/homes.ts'
 import { StorageError } from '#storage/storage-error.ts'
 import {
   addAccount,
@@ -15,6 +16,7 @@ import {
 import { check } from './check.ts'
 import { type ConfigurationOptions, configurationFile, dataOverride, EXIT_USAGE, readConfiguration } from './configuration.ts'
 import { doctor } from './doctor.ts'
+import { type DrainOptions, drain } from './drain.ts'
 import { type InviteOptions, invite } from './invite.ts'
 import { type MigrateOptions, migrateStore } from './migrate.ts'
 import { type Host, type ServeOptions, serve } from './serve.ts'
@@ -61,7 +63,7 @@ const isCommanderError = (error: unknown): error is Error & { readonly exitCode:
 
 const explain = (error: unknown): string => {
   if (!(error instanceof Error)) return String(error)
-  if (error instanceof StorageError) return error.message
+  if (error instanceof StorageError || error instanceof HomesError) return error.message
   // What the system refuses, the operator can mend; anything else is a bug, and its stack is what we need.
   return 'syscall' in error ? `${error.message}. \`waxwing doctor\` may know why.` : (error.stack ?? error.message)
 }
@@ -82,6 +84,9 @@ Examples:
   waxwing serve --dev --port 0              a throwaway server for tests
 
 Without --config, waxwing.yaml is read where the command runs, if there is one. docs/config.md lists all keys.`
+
+/** Two looks of a load balancer, and one that came too late. */
+const GRACE_SECONDS = 5
 
 const program = ({ terminal, host, loadServer }: Surroundings): Command => {
   const root = new Command('waxwing')
@@ -106,6 +111,17 @@ const program = ({ terminal, host, loadServer }: Surroundings): Command => {
   configured(
     root.command('doctor').description('check DNS, certificate, ports, clock, storage and limits, and say what to do'),
   ).action(async (options: ConfigurationOptions) => doctor(terminal, await loadServer(), options))
+  configured(
+    root
+      .command('drain')
+      .description('let the clients of this node go on at the others, then stop it; needs several nodes or workers'),
+  )
+    .addOption(
+      new Option('--grace <seconds>', 'how long it still lets clients in, until load balancers have seen that it is not ready')
+        .argParser(wholeNumber)
+        .default(GRACE_SECONDS),
+    )
+    .action(async (options: DrainOptions) => drain(terminal, await loadServer(), options))
   configured(root.command('migrate').description('copy the embedded store to MongoDB, while the server is stopped'))
     .requiredOption('--from <store>', 'embedded')
     .requiredOption('--to <store>', 'mongodb')

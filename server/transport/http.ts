@@ -58,8 +58,7 @@ export class HttpServer {
   constructor({ routes, upgrades, log, onAnswered }: HttpOptions) {
     this.#log = log
     this.#upgrades = new Map(Object.entries(upgrades))
-    for (const route of routes) this.#add(route)
-    this.#prefixes.sort((a, b) => b.prefix.length - a.prefix.length)
+    this.add(routes)
     this.#server = createServer({
       headersTimeout: HEAD_TIMEOUT_MS,
       requestTimeout: REQUEST_TIMEOUT_MS,
@@ -86,6 +85,12 @@ export class HttpServer {
   /** Lets requests in progress finish and cuts the rest; WebSockets are their own affair. */
   close(): void {
     this.#server.close()
+  }
+
+  /** Answers more; throws when two routes claim the same place. */
+  add(routes: readonly HttpRoute[]): void {
+    for (const route of routes) this.#add(route)
+    this.#prefixes.sort((a, b) => b.prefix.length - a.prefix.length)
   }
 
   #add(route: HttpRoute): void {

@@ -45,8 +45,10 @@ export interface TransportOptions {
 export interface Listeners {
   /** The port of each listener by its name. */
   readonly ports: Readonly<Record<string, number>>
-  /** Stops accepting and cuts who has not been handed to a service yet; the others' connections go on. */
-  close(): void
+  /** Opens more of them, or closes all and rejects. */
+  add(listeners: readonly ListenerOptions[]): Promise<void>
+  /** Stops accepting, but on those that are to be spared, and cuts who has not been handed to a service yet; the others' connections go on. */
+  close(spared?: readonly string[]): void
 }
 
 /** RFC 7301, IANA's registry: the protocol names of XEP-0368 §2 and of HTTP. */
@@ -67,22 +69,25 @@ const TURN_MS = 50
 export const openListeners = async (listeners: readonly ListenerOptions[], options: TransportOptions): Promise<Listeners> => {
   const admission = new Admission(options.limits)
   options.metrics.gauge('connections', 'Open connections.', () => admission.total, options.metrics.process)
-  const open: Listener[] = []
+  const open = new Map<string, Listener>()
   const ports: Record<string, number> = {}
-  const close = (): void => {
-    for (const listener of open) listener.close()
+  const close = (spared: readonly string[] = []): void => {
+    for (const [name, listener] of open) if (!spared.includes(name) && open.delete(name)) listener.close()
   }
-  try {
-    for (const each of listeners) {
-      const listener = new Listener(each, options, admission)
-      open.push(listener)
-      ports[each.name] = await listener.open()
+  const add = async (more: readonly ListenerOptions[]): Promise<void> => {
+    try {
+      for (const each of more) {
+        const listener = new Listener(each, options, admission)
+        open.set(each.name, listener)
+        ports[each.name] = await listener.open()
+      }
+    } catch (error) {
+      close()
+      throw error
     }
-  } catch (error) {
-    close()
-    throw error
   }
-  return { ports, close }
+  await add(listeners)
+  return { ports, add, close }
 }
 
 /** A socket knows what it took from the limits, so that one shared function gives it back. */
