@@ -1,7 +1,7 @@
 import { type BareJid, parseJid } from '#stanzas/jid.ts'
 import type { Assembly } from './assembly.ts'
 import type { Config } from './base/config.ts'
-import { type Invite, type InviteRequest, OperationError, type Operations } from './base/operations.ts'
+import { type DrainOperations, type Invite, type InviteRequest, OperationError, type Operations } from './base/operations.ts'
 import type { HostFacts } from './core/module.ts'
 
 /** What the module `invites` offers to others, as far as the command line needs it. */
@@ -26,7 +26,12 @@ const check = (outcome: string, jid: string, wanted: string): void => {
 const PAGE = 500
 
 /** What the command line may do, on a server that runs or on the store of one that does not. */
-export const operationsOf = (assembly: Assembly, config: Config, host: HostFacts, isRunning: boolean): Operations => {
+export const operationsOf = (
+  assembly: Assembly,
+  config: Config,
+  host: HostFacts,
+  isRunning: boolean,
+): Omit<Operations, keyof DrainOperations> => {
   const { accounts, devices, sessions } = assembly
   const accountOf = (text: string): BareJid => {
     const jid = parseJid(text)

@@ -48,8 +48,23 @@ export class OperationError extends Error {
   }
 }
 
+/** How far a server is that hands its clients over to others. */
+export interface DrainProgress {
+  /** `waiting` until load balancers have noticed, `leaving` while clients go, `stopping` when they have gone. */
+  readonly phase: 'serving' | 'waiting' | 'leaving' | 'stopping'
+  /** Clients that have not gone, as far as that is known. */
+  readonly clients?: number
+}
+
+/** How a server lets others go on with what it does. */
+export interface DrainOperations {
+  /** Says that it is not ready, and after this long accepts nobody any more and lets its clients go on elsewhere; refused where there is nobody to go on. */
+  drain(graceMs: number): Promise<void>
+  drainProgress(): Promise<DrainProgress>
+}
+
 /** What the command line may ask of a server; throws an `OperationError` for what it refuses. Accounts are named by their bare JIDs. */
-export interface Operations {
+export interface Operations extends DrainOperations {
   addAccount(jid: string, password: string): Promise<void>
   /** Brings in an account with its bcrypt hash, which its first login by PLAIN turns into SCRAM keys. */
   importAccount(jid: string, bcryptHash: string): Promise<void>

@@ -43,6 +43,8 @@ test('every operation arrives as it was asked for, and its result comes back', a
     token: 't',
     expiresAtMs: 9,
   })
+  await remote.drain(5_000)
+  expect(await remote.drainProgress()).toEqual({ phase: 'leaving', clients: 2 })
   expect(await remote.status()).toMatchObject({ domain: 'example.org', isRunning: true })
   expect(calls).toEqual([
     ['addAccount', 'juliet@example.org', 'pässwörd "\n'],
@@ -54,6 +56,8 @@ test('every operation arrives as it was asked for, and its result comes back', a
     ['listDevices', 'juliet@example.org'],
     ['revokeDevice', 'juliet@example.org', 'x'],
     ['createInvite', { kind: 'contact', account: 'juliet@example.org', lifetimeMs: 7 }],
+    ['drain', 5_000],
+    ['drainProgress'],
     ['status'],
   ])
 })

@@ -2,6 +2,7 @@ import { chmodSync, mkdirSync, rmSync } from 'node:fs'
 import { createServer, type IncomingMessage, request, type ServerResponse } from 'node:http'
 import { dirname } from 'node:path'
 import * as v from 'valibot'
+import { systemClock } from '#server/base/clock.ts'
 import { type Invite, OperationError, type Operations } from '#server/base/operations.ts'
 import { socketAddress } from '#server/base/socket-address.ts'
 
@@ -28,6 +29,8 @@ const requestSchema = v.variant('operation', [
   v.strictObject({ operation: v.literal('listDevices'), input: v.strictTuple([v.string()]) }),
   v.strictObject({ operation: v.literal('revokeDevice'), input: v.strictTuple([v.string(), v.string()]) }),
   v.strictObject({ operation: v.literal('createInvite'), input: v.strictTuple([inviteRequest]) }),
+  v.strictObject({ operation: v.literal('drain'), input: v.strictTuple([v.pipe(v.number(), v.safeInteger(), v.minValue(0))]) }),
+  v.strictObject({ operation: v.literal('drainProgress'), input: v.strictTuple([]) }),
   v.strictObject({ operation: v.literal('status'), input: v.strictTuple([]) }),
 ])
 type ControlRequest = v.InferOutput<typeof requestSchema>
@@ -48,6 +51,10 @@ const resultSchemas = {
   ),
   revoked: v.object({ knowsPassword: v.boolean() }),
   invite: v.object({ uri: v.string(), url: v.exactOptional(v.string()), token: v.string(), expiresAtMs: v.number() }),
+  drainProgress: v.object({
+    phase: v.picklist(['serving', 'waiting', 'leaving', 'stopping']),
+    clients: v.exactOptional(v.number()),
+  }),
   status: v.object({
     version: v.string(),
     domain: v.string(),
@@ -83,6 +90,10 @@ const perform = (operations: Operations, request: ControlRequest): Promise<unkno
       return operations.revokeDevice(...request.input)
     case 'createInvite':
       return operations.createInvite(withoutUndefined(request.input[0]))
+    case 'drain':
+      return operations.drain(...request.input)
+    case 'drainProgress':
+      return operations.drainProgress()
     case 'status':
       return operations.status()
   }
@@ -146,20 +157,29 @@ export const serveControl = async (socket: string, operations: Operations): Prom
   return {
     close: () =>
       new Promise((resolve) => {
-        server.close(() => resolve())
-        server.closeAllConnections()
+        // Who waits for a drain is still told that it is over.
+        const late = systemClock.after(LAST_ANSWERS_MS, () => server.closeAllConnections())
+        server.close(() => {
+          late.cancel()
+          resolve()
+        })
       }),
   }
 }
 
 /** How long a server may take for an operation, in milliseconds: deriving keys and deleting a large account take a while. */
 const ANSWER_TIMEOUT_MS = 60_000
+/** How long a server that stops waits until its answers have gone. */
+const LAST_ANSWERS_MS = 500
 
-const exchange = (socket: string, body: string): Promise<unknown> =>
+const exchange = (socket: string, body: string, timeoutMs = ANSWER_TIMEOUT_MS): Promise<unknown> =>
   new Promise((resolve, reject) => {
-    const call = request({ socketPath: addressOf(socket), method: 'POST', path: '/', timeout: ANSWER_TIMEOUT_MS }, (response) => {
-      readJson(response, Number.POSITIVE_INFINITY).then(resolve, reject)
-    })
+    const call = request(
+      { socketPath: addressOf(socket), method: 'POST', path: '/', timeout: timeoutMs, agent: false },
+      (response) => {
+        readJson(response, Number.POSITIVE_INFINITY).then(resolve, reject)
+      },
+    )
     call.on('timeout', () => call.destroy(new Error('the server does not answer')))
     call.on('error', reject)
     call.end(body)
@@ -181,8 +201,8 @@ const isAnswering = async (socket: string): Promise<boolean> => {
 /** The operations of the server that listens on this socket; `undefined` when none does. */
 export const connectControl = async (socket: string): Promise<Operations | undefined> => {
   if (!(await isAnswering(socket))) return undefined
-  const call = async <T>(schema: v.GenericSchema<unknown, T>, request: ControlRequest): Promise<T> => {
-    const body = v.parse(answerSchema, await exchange(socket, JSON.stringify(request)))
+  const call = async <T>(schema: v.GenericSchema<unknown, T>, request: ControlRequest, timeoutMs?: number): Promise<T> => {
+    const body = v.parse(answerSchema, await exchange(socket, JSON.stringify(request), timeoutMs))
     if ('refused' in body) throw new OperationError(body.refused)
     if ('failed' in body) throw new Error(`the server failed: ${body.failed}`)
     return v.parse(schema, body.result)
@@ -197,6 +217,9 @@ export const connectControl = async (socket: string): Promise<Operations | undef
     listDevices: (jid) => call(resultSchemas.devices, { operation: 'listDevices', input: [jid] }),
     revokeDevice: (jid, id) => call(resultSchemas.revoked, { operation: 'revokeDevice', input: [jid, id] }),
     createInvite: (request) => call<Invite>(resultSchemas.invite, { operation: 'createInvite', input: [request] }),
+    // As many clients, so long.
+    drain: (graceMs) => call(nothing, { operation: 'drain', input: [graceMs] }, 0),
+    drainProgress: () => call(resultSchemas.drainProgress, { operation: 'drainProgress', input: [] }),
     status: () => call(resultSchemas.status, { operation: 'status', input: [] }),
   }
 }

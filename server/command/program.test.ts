@@ -174,6 +174,55 @@ describe('account', () => {
   })
 })
 
+describe('drain', () => {
+  const offering = async (change: Partial<Operations>): Promise<readonly unknown[][]> => {
+    const { operations, calls } = recordingOperations()
+    const control = await serveControl(controlSocket(folder), { ...operations, ...change })
+    closers.push(() => control.close())
+    return calls
+  }
+
+  test('says how far the server is, and returns when it has handed over', async () => {
+    let drained = (): void => undefined
+    const drainedAfter: number[] = []
+    await offering({
+      drain: (graceMs) =>
+        new Promise((resolve) => {
+          drainedAfter.push(graceMs)
+          drained = resolve
+        }),
+      async drainProgress() {
+        // Once the answer has gone.
+        setImmediate(drained)
+        return { phase: 'leaving', clients: 2 }
+      },
+    })
+    const { out, err, code } = await command(withData('drain', '--grace', '7'))
+    expect({ out, err, code, drainedAfter }).toEqual({
+      out: ['The server has handed over what it had, and stops.'],
+      err: ['Nobody is let in, 2 clients are left'],
+      code: undefined,
+      drainedAfter: [7_000],
+    })
+  })
+
+  test('gives load balancers five seconds unless it is told otherwise', async () => {
+    const calls = await offering({})
+    await command(withData('drain'))
+    expect(calls).toContainEqual(['drain', 5_000])
+    expect(await command(withData('drain', '--grace', 'long'))).toMatchObject({ code: 2 })
+  })
+
+  test('is refused where nobody could take over', async () => {
+    await offering({ drain: () => Promise.reject(new OperationError('No other node of this server is there.')) })
+    expect(await command(withData('drain'))).toMatchObject({ err: ['No other node of this server is there.'], code: 1, out: [] })
+  })
+
+  test('is refused where no server runs', async () => {
+    expect(await command(withData('drain'))).toMatchObject({ err: [`No server runs on ${folder}.`], code: 1, happened: [] })
+  })
+})
+
 describe('invite', () => {
   test('invites to a new account, one of a name, or to a contact', async () => {
     const plain = await command(withData('invite'))

@@ -1,8 +1,12 @@
 import { EventEmitter } from 'node:events'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { Readable } from 'node:stream'
 import { expect, test } from 'vitest'
 import type { Clock } from '#server/base/clock.ts'
 import { recordingOperations } from '#server/testing/recording-operations.ts'
+import { connectControl, controlSocket } from './control.ts'
 import { serve } from './serve.ts'
 import type { ServerSeam } from './server-seam.ts'
 
@@ -70,4 +74,26 @@ test('a second signal exits at once', async () => {
   advance(600)
   host.emit('SIGINT')
   expect(host.exits).toEqual([1])
+})
+
+test('a server that is drained stops and exits with 0, after whoever asked has been told', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'waxwing-serve-'))
+  const stops: string[] = []
+  const { operations } = recordingOperations()
+  const server: ServerSeam = {
+    startServer: async () => ({ ports: {}, operations, stop: async () => void stops.push('stop') }),
+    openOperations: () => Promise.reject(new Error('not here')),
+    describeOrder: async () => '',
+    modules: [],
+  }
+  const host = new Host()
+  const exited = new Promise<number>((resolve) => (host.exit = resolve))
+  const terminal = { input: Readable.from([]), out() {}, err() {}, log: { write() {} }, exitWith() {} }
+  await serve(terminal, server, { dev: true, data: folder }, host)
+  const control = await connectControl(controlSocket(folder))
+  await control?.drain(0)
+  expect(stops).toEqual(['stop'])
+  expect(await exited).toBe(0)
+  expect(await connectControl(controlSocket(folder))).toBeUndefined()
+  rmSync(folder, { recursive: true })
 })

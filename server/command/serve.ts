@@ -54,7 +54,11 @@ export const serve = async (
     const isFirstRun = !existsSync(config.data)
     const stoppable: Stoppable = { stop: () => Promise.resolve() }
     onSignals(host, clock, log, stoppable, cleanUp)
-    const running = await start(server, config, log, options)
+    const end = (code: number): void => {
+      cleanUp()
+      host.exit(code)
+    }
+    const running = await start(server, config, log, options, end)
     stoppable.stop = running.stop
     if (options.dev === true) terminal.out(readyLine(host.pid, config, running.server))
     else for (const line of await welcome(config, running.server, isFirstRun)) terminal.out(line)
@@ -108,17 +112,37 @@ const start = async (
   config: Config,
   log: Logger,
   options: ServeOptions,
+  end: (code: number) => void,
 ): Promise<{ readonly server: RunningServer; stop(): Promise<void> }> => {
   if ((await connectControl(controlSocket(config.data))) !== undefined)
     throw new CommandError(`A server runs on ${config.data} already.`)
   const running = await server.startServer({ config, log, ...(options.dev === true ? { dev: { isDev: true } } : {}) })
   let control: { close(): Promise<void> } | undefined
+  let stopping: Promise<void> | undefined
+  const stopServer = (): Promise<void> => (stopping ??= running.stop())
   const stop = async (): Promise<void> => {
     await control?.close()
-    await running.stop()
+    await stopServer()
+  }
+  const operations: Operations = {
+    ...running.operations,
+    async drain(graceMs) {
+      await running.operations.drain(graceMs)
+      log.info('drained')
+      const over = stopServer()
+      // Whoever asked is told before the socket closes.
+      over.then(
+        () => control?.close().then(() => end(0)),
+        (error: unknown) => {
+          log.fatal('stop-failed', { error })
+          end(1)
+        },
+      )
+      await over
+    },
   }
   try {
-    control = await serveControl(controlSocket(config.data), running.operations)
+    control = await serveControl(controlSocket(config.data), operations)
     if (options.adminPassword !== undefined) await ensureAdmin(running.operations, config.domain, options.adminPassword)
     return { server: running, stop }
   } catch (error) {

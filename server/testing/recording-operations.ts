@@ -40,6 +40,11 @@ export const recordingOperations = (): { readonly operations: Operations; readon
       await note('createInvite', request)
       return { uri: 'xmpp:example.org?register', token: 't', expiresAtMs: 9 }
     },
+    drain: (...input) => note('drain', ...input),
+    async drainProgress() {
+      await note('drainProgress')
+      return { phase: 'leaving', clients: 2 }
+    },
     async status() {
       await note('status')
       return { version: '1', domain: 'example.org', isRunning: true, sessions: 0, accounts: 1 }
