@@ -13,7 +13,7 @@ const CLIENT = `xmlns='jabber:client'`
 const ASK_MS = 1_000
 /** Who is not answered for so long drops its connection, as clients on phones do. */
 const GIVE_UP_MS = 4_000
-const LOGIN_MS = 5_000
+const LOGIN_MS = 8_000
 const RETRY_MS = { least: 150, span: 700 }
 /** Who writes while it has no connection keeps so many messages. */
 const MAX_WAITING = 15

@@ -133,7 +133,7 @@ listen: { address: [127.0.0.1], c2s: ${port}, tls: 'off', http: 'off', https: 'o
 limits: { rates: false }
 login: { allowPlainWithoutTls: true }
 streamManagement: { resumeTimeout: ${RESUME_MS / 1000}s }
-log: { level: info, format: json }
+log: { level: debug, format: json }
 modules:
   registration: { mode: open, minPasswordLength: 1 }
 `

@@ -7,6 +7,8 @@ export type ChaosOptions = {
   /** Messages a second, of all clients together. */
   readonly rate: number
   readonly report: string
+  /** The kinds of faults that there are; all, when it names none. */
+  readonly only: readonly string[]
 }
 
 /** The domain that all nodes serve. */

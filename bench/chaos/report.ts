@@ -1,3 +1,4 @@
+import type { Message } from './books.ts'
 import { describeFault } from './schedule.ts'
 import type { Recovery } from './timeline.ts'
 import { PROMISES, type Verdict, type Violation } from './verdict.ts'
@@ -54,19 +55,21 @@ export const markdown = ({ violations, notes }: Verdict, { title, counts, recove
 }
 
 /** A violation with all that clients know about its message. */
-export const describeViolation = ({ promise, what, message }: Violation): string => {
-  if (message === undefined) return `- ${promise}: ${what}`
-  const { id, writes, copies, ackedAtMs, refused } = message
-  return [
-    `- ${promise}: ${id}, ${what}`,
-    `  - written ${writes.map(({ atMs, node, session }) => `${seconds(atMs)} to ${node} (session ${session})`).join(', ') || 'never'}`,
-    `  - acknowledged ${ackedAtMs === undefined ? 'never' : seconds(ackedAtMs)}${refused === undefined ? '' : `, refused: ${refused}`}`,
-    ...copies.map(
-      ({ device, atMs, node, session, stanzaId }) =>
-        `  - at ${device} ${seconds(atMs)} over ${node} (session ${session}), stanza-id ${stanzaId ?? 'none'}`,
-    ),
+export const describeViolation = ({ promise, what, message, after }: Violation): string =>
+  [
+    `- ${promise}: ${message === undefined ? '' : `${message.id}, `}${what}`,
+    ...(message === undefined ? [] : history(message)),
+    ...(after === undefined ? [] : [`  - ${after.id}, which it came behind:`, ...history(after).map((line) => `  ${line}`)]),
   ].join('\n')
-}
+
+const history = ({ writes, copies, ackedAtMs, refused }: Message): readonly string[] => [
+  `  - written ${writes.map(({ atMs, node, session }) => `${seconds(atMs)} to ${node} (session ${session})`).join(', ') || 'never'}`,
+  `  - acknowledged ${ackedAtMs === undefined ? 'never' : seconds(ackedAtMs)}${refused === undefined ? '' : `, refused: ${refused}`}`,
+  ...copies.map(
+    ({ device, atMs, node, session, stanzaId }) =>
+      `  - at ${device} ${seconds(atMs)} over ${node} (session ${session}), stanza-id ${stanzaId ?? 'none'}`,
+  ),
+]
 
 const table = (head: readonly string[], rows: readonly (readonly (string | number)[])[]): readonly string[] =>
   rows.length === 0 ? [] : [...[head, head.map(() => '---'), ...rows].map((cells) => `| ${cells.join(' | ')} |`), '']

@@ -14,7 +14,7 @@ import { type ChaosOptions, DOMAIN } from './options.ts'
 import { plot } from './plot.ts'
 import { population } from './population.ts'
 import { describeViolation, markdown } from './report.ts'
-import { describeFault, drawSchedule, type Schedule } from './schedule.ts'
+import { describeFault, drawSchedule, ROUND, type Schedule } from './schedule.ts'
 import { recoveries, Timeline } from './timeline.ts'
 import { judge, type Violation } from './verdict.ts'
 
@@ -24,6 +24,7 @@ const USAGE = `npm run chaos -- [options]
   --nodes N        (default 3)
   --accounts N     (default 24)
   --rate N         messages a second of all clients together (default 10)
+  --only LIST      these kinds of faults only: ${[...new Set(ROUND)].join(', ')}
   --report FOLDER  where the report, the plot, the events and the logs go (default .cache/chaos)
 `
 /** Who is not answered for so long counts as not served. */
@@ -49,7 +50,7 @@ class Run {
   }
 
   async play(): Promise<boolean> {
-    const { nodes, accounts, seed, seconds, report } = this.#options
+    const { nodes, accounts, seed, seconds, report, only } = this.#options
     rmSync(report, { recursive: true, force: true })
     mkdirSync(report, { recursive: true })
     const folder = makeFolder('chaos')
@@ -58,8 +59,10 @@ class Run {
       const plans = population(accounts)
       await makeAccounts(fleet, accounts)
       const roaming = plans.filter(({ roams }) => roams).map(({ name }) => name)
-      const mayKillDatabase = fleet.database.kill !== undefined
-      const schedule = drawSchedule({ seed, seconds, nodes, roaming, mayKillDatabase })
+      const kinds = ROUND.filter(
+        (kind) => (only.length === 0 || only.includes(kind)) && (kind !== 'database-killed' || fleet.database.kill !== undefined),
+      )
+      const schedule = drawSchedule({ seed, seconds, nodes, roaming, kinds })
       this.#schedule = schedule
       say(
         `${fleet.database.name}; ${nodes} nodes, ${accounts} accounts with ${plans.length} clients; ${schedule.faults.length} faults in ${seconds} s`,
@@ -269,6 +272,7 @@ const { values } = parseArgs({
     nodes: { type: 'string', default: '3' },
     accounts: { type: 'string', default: '24' },
     rate: { type: 'string', default: '10' },
+    only: { type: 'string', default: '' },
     report: { type: 'string', default: '.cache/chaos' },
     help: { type: 'boolean', default: false },
   },
@@ -276,7 +280,7 @@ const { values } = parseArgs({
 
 if (values.help) process.stdout.write(USAGE)
 else {
-  const { report, ...numbers } = values
+  const { report, only, ...numbers } = values
   const [seconds, seed, nodes, accounts, rate] = [
     numbers.seconds,
     numbers.seed,
@@ -285,6 +289,14 @@ else {
     numbers.rate,
   ].map(Number)
   if (!seconds || seed === undefined || Number.isNaN(seed) || !nodes || !accounts || !rate) throw new Error(USAGE)
-  const isKept = await new Run({ seconds, seed, nodes, accounts, rate, report }).play()
+  const isKept = await new Run({
+    seconds,
+    seed,
+    nodes,
+    accounts,
+    rate,
+    report,
+    only: only.split(',').filter((kind) => kind !== ''),
+  }).play()
   process.exit(isKept ? 0 : 1)
 }

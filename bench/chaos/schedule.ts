@@ -17,6 +17,17 @@ export type FaultKind =
   | { readonly kind: 'half-open'; readonly percent: number }
   | { readonly kind: 'cut'; readonly percent: number }
 
+/** What each round has; killed nodes, which are what a fleet is for, come twice. */
+export const ROUND: readonly FaultKind['kind'][] = [
+  'node-killed',
+  'node-killed',
+  'node-stopped',
+  'redis-killed',
+  'database-killed',
+  'half-open',
+  'cut',
+]
+
 /** One device that is away for a time, and whether it says so or is only gone. */
 export type Absence = { readonly atMs: number; readonly device: string; readonly forMs: number; readonly saysGoodbye: boolean }
 
@@ -35,35 +46,29 @@ export const drawSchedule = (options: {
   readonly seconds: number
   readonly nodes: number
   readonly roaming: readonly string[]
-  readonly mayKillDatabase: boolean
+  readonly kinds: readonly FaultKind['kind'][]
 }): Schedule => {
-  const { seed, seconds, nodes, roaming, mayKillDatabase } = options
+  const { seed, seconds, nodes, roaming, kinds } = options
   const calmAtMs = seconds * 1000 - Math.min(MAX_CALM_MS, seconds * 1000 * CALM_PART)
   return {
     calmAtMs,
-    faults: drawFaults(new Chance(seed, 1), calmAtMs, nodes, mayKillDatabase),
+    faults: drawFaults(new Chance(seed, 1), calmAtMs, nodes, kinds),
     absences: drawAbsences(new Chance(seed, 2), calmAtMs, roaming),
   }
 }
 
-const drawFaults = (chance: Chance, untilMs: number, nodes: number, mayKillDatabase: boolean): readonly Fault[] => {
+const drawFaults = (chance: Chance, untilMs: number, nodes: number, kinds: readonly FaultKind['kind'][]): readonly Fault[] => {
   const faults: Fault[] = []
   let round: FaultKind['kind'][] = []
   let atMs = WARM_UP_MS
   for (;;) {
-    if (round.length === 0) round = shuffled(chance, roundOf(mayKillDatabase))
+    if (round.length === 0) round = shuffled(chance, kinds)
     const fault = draw(chance, round.pop() ?? 'cut', atMs, nodes)
     if (atMs + fault.forMs > untilMs) return faults
     faults.push(fault)
     atMs += fault.forMs + PAUSE_MS.least + chance.below(PAUSE_MS.span)
   }
 }
-
-// Each round has every kind; killed nodes, which are what the fleet is for, come twice.
-const roundOf = (mayKillDatabase: boolean): FaultKind['kind'][] => [
-  ...(['node-killed', 'node-killed', 'node-stopped', 'redis-killed', 'half-open', 'cut'] as const),
-  ...(mayKillDatabase ? (['database-killed'] as const) : []),
-]
 
 const draw = (chance: Chance, kind: FaultKind['kind'], atMs: number, nodes: number): Fault => {
   const between = (least: number, most: number): number => least + chance.below(most - least)

@@ -2,8 +2,13 @@ import type { Books, Copy, Message } from './books.ts'
 import type { DevicePlan } from './population.ts'
 
 /** One broken promise, with what is needed to find out why. */
-export type Violation = { readonly promise: Promise_; readonly what: string; readonly message?: Message }
-type Promise_ = keyof typeof PROMISES
+export type Violation = {
+  readonly promise: keyof typeof PROMISES
+  readonly what: string
+  readonly message?: Message
+  /** The one that it came behind. */
+  readonly after?: Message
+}
 
 /** What is promised; each must have been broken 0 times. */
 export const PROMISES = {
@@ -93,7 +98,7 @@ export const judge = ({ books, plans, archives, refusedSessions, others }: End):
   }
 
   for (const { device, message, after } of books.disorders)
-    violations.push({ promise: 'disorder', what: `at ${device}, behind ${after.id}`, message })
+    violations.push({ promise: 'disorder', what: `at ${device}, behind ${after.id}`, message, after })
   for (const [account, ids] of archives) judgeArchive(account, ids, books, violations, notes)
   return { violations, notes }
 }
@@ -125,7 +130,12 @@ const judgeArchive = (
     const way = `${message.from.name}>${message.to}`
     const before = latest.get(way)
     if (before !== undefined && before.sequence > message.sequence)
-      violations.push({ promise: 'archive-disorder', what: `in the archive of ${account}, behind ${before.id}`, message })
+      violations.push({
+        promise: 'archive-disorder',
+        what: `in the archive of ${account}, behind ${before.id}`,
+        message,
+        after: before,
+      })
     else latest.set(way, message)
   }
 }
