@@ -35,6 +35,28 @@ export function usageOf(roots: Roots): Usage {
   return { cpuSeconds: ticks / TICKS_PER_SECOND, rssBytes: rssPages * PAGE_BYTES }
 }
 
+/** What each thread of a process and of its descendants has used so far, by thread: a process with several threads has several. */
+export function threadSeconds(rootPid: number): ReadonlyMap<number, number> {
+  const parents = new Map<number, number>()
+  for (const name of readdirSync('/proc')) {
+    const fields = /^\d+$/.test(name) ? statFields(`/proc/${name}/stat`) : undefined
+    if (fields !== undefined) parents.set(Number(name), Number(fields[1]))
+  }
+  const belongs = (pid: number): boolean => {
+    for (let at = pid; at > 1; at = parents.get(at) ?? 0) if (at === rootPid) return true
+    return false
+  }
+  const seconds = new Map<number, number>()
+  for (const pid of parents.keys()) {
+    if (!belongs(pid)) continue
+    for (const thread of readdirSync(`/proc/${pid}/task`)) {
+      const [runNs = '0'] = readFileSync(`/proc/${pid}/task/${thread}/schedstat`, 'utf8').split(' ')
+      seconds.set(Number(thread), Number(runNs) / 1e9)
+    }
+  }
+  return seconds
+}
+
 /** The time a process's first thread has spent on a processor, which in Node is the event loop. */
 export function eventLoopSeconds(pid: number): number {
   const [runNs = '0'] = readFileSync(`/proc/${pid}/task/${pid}/schedstat`, 'utf8').split(' ')

@@ -7,6 +7,7 @@ import { loginRows } from './login.ts'
 import { offlineRows } from './offline.ts'
 import { pepRows } from './pep.ts'
 import type { AnyRow } from './row.ts'
+import { workersRows } from './workers.ts'
 
 /** Every row of the bench, in the order of the table. */
 export const ROWS: readonly AnyRow[] = [
@@ -17,6 +18,7 @@ export const ROWS: readonly AnyRow[] = [
   ...archiveRows,
   ...pepRows,
   ...clusterRows,
+  ...workersRows,
   ...killRows,
   ...strictKillRows,
 ]
