@@ -49,6 +49,8 @@ export interface Scene {
   comesBy(node: number): void
   /** One node of several is killed, as by `kill -9`; its connections are lost, and the others have learned of it. */
   loses(node: number): Promise<void>
+  /** What is on its way between nodes is lost, and their links begin anew. */
+  interrupts(): Promise<void>
   /** One node of several stops in peace. */
   drains(node: number): Promise<void>
   /** The server is killed, as by `kill -9`, and starts again over what it had given to the store; every connection is lost. */
@@ -179,6 +181,10 @@ const setUp = async (carrier: Carrier, options: ConversationOptions): Promise<{ 
       // Its timers end.
       void lost.server.stop()
       clock.advance(DEATH_MS)
+      await settle()
+    },
+    async interrupts() {
+      fleet.interrupt()
       await settle()
     },
     async drains(index) {

@@ -6,6 +6,8 @@ import type { NodeId } from '#server/core/bus.ts'
 import type { FleetParts } from '#server/fleet.ts'
 import type { FakeClock } from './fake-clock.ts'
 
+const REGISTRAR = 'registrar'
+
 /** Nodes of one process, with a bus between them that costs a turn of the loop for each batch. */
 export class MemoryFleet {
   readonly #clock: FakeClock
@@ -13,6 +15,7 @@ export class MemoryFleet {
   #registrar: Promise<Links> | undefined
   #lastEpoch = 0
   #inTransit = 0
+  #era = 0
 
   constructor(clock: FakeClock) {
     this.#clock = clock
@@ -34,12 +37,19 @@ export class MemoryFleet {
     return { bus, homes, kill: () => this.#end(self) }
   }
 
+  /** What is on its way between nodes is lost, and their links begin anew; those to the registrar hold, since a node without it is none. */
+  interrupt(): void {
+    this.#era++
+    const nodes = [...this.#stations.values()].filter(({ node }) => node.name !== REGISTRAR)
+    for (const { node, events } of nodes) for (const other of nodes) if (other.node !== node) events.interrupted(other.node.epoch)
+  }
+
   async close(): Promise<void> {
     await (await this.#registrar)?.close()
   }
 
   async #openRegistrar(): Promise<Links> {
-    const self = { name: 'registrar', epoch: ++this.#lastEpoch }
+    const self = { name: REGISTRAR, epoch: ++this.#lastEpoch }
     const bus = await Links.open(this.#carrierOf(self), { self, clock: this.#clock, log: nullLog })
     new HomeRegistrar(bus, this.#clock)
     return bus
@@ -58,9 +68,11 @@ export class MemoryFleet {
       carry: (to, batch) => {
         if (!this.#stations.has(self.epoch)) return false
         this.#inTransit++
+        const era = this.#era
         setImmediate(() => {
           this.#inTransit--
-          this.#stations.get(to.epoch)?.events.batch(Buffer.from(batch, 'latin1'), self.epoch)
+          if (era === this.#era || self.name === REGISTRAR || to.name === REGISTRAR)
+            this.#stations.get(to.epoch)?.events.batch(Buffer.from(batch, 'latin1'), self.epoch)
         })
         return true
       },
