@@ -1,3 +1,5 @@
+import { once } from 'node:events'
+import { createServer } from 'node:net'
 import { afterAll, afterEach, describe, expect, test } from 'vitest'
 import { wire } from '#stanzas/wire.ts'
 import { recorded } from './contract/bus.ts'
@@ -277,7 +279,7 @@ describe.skipIf(!hasRedis)('homes in Redis', async () => {
 describe.skipIf(!hasRedis)('Redis that cannot be used says why', () => {
   test('an address that is none', async () => {
     await expect(connectRedis('localhost:6379 please')).rejects.toMatchObject({
-      reason: 'unavailable',
+      reason: 'unusable',
       message: expect.stringContaining('cluster.redis is not an address'),
     })
   })
@@ -285,14 +287,40 @@ describe.skipIf(!hasRedis)('Redis that cannot be used says why', () => {
   test('nobody there; wrong password, which is not repeated; the right one', async () => {
     const server = await redisServer('--requirepass', 'capulet')
     const { port } = server
-    await expect(connectRedis(`redis://:montague@127.0.0.1:${port}`)).rejects.toThrow(
-      `Redis at 127.0.0.1:${port}: it refuses the name and password in cluster.redis`,
-    )
+    await expect(connectRedis(`redis://:montague@127.0.0.1:${port}`)).rejects.toMatchObject({
+      reason: 'unusable',
+      message: `Redis at 127.0.0.1:${port}: it refuses the name and password in cluster.redis`,
+    })
     await expect(connectRedis(`redis://127.0.0.1:${port}`)).rejects.toThrow('it refuses the name and password in cluster.redis')
     await (await connectRedis(`redis://:capulet@127.0.0.1:${port}`)).close()
     await server.stop()
     await expect(connectRedis(`redis://:montague@127.0.0.1:${port}`)).rejects.toThrow(
       /^Redis at 127\.0\.0\.1:\d+: (?!.*montague).*ECONNREFUSED/,
     )
+  })
+
+  test('one that is too old', async () => {
+    const info = 'redis_version:6.2.14\r\nloading:0\r\n'
+    const answer = (command: string): string => (/info\r/i.test(command) ? `$${info.length}\r\n${info}\r\n` : '+OK\r\n')
+    const server = createServer((socket) => {
+      socket.on('data', (asked) =>
+        socket.write(
+          asked
+            .toString()
+            .split(/^\*\d+\r\n/m)
+            .slice(1)
+            .map(answer)
+            .join(''),
+        ),
+      )
+    }).listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    const address = server.address()
+    const port = typeof address === 'object' ? address?.port : 0
+    await expect(connectRedis(`redis://127.0.0.1:${port}`)).rejects.toMatchObject({
+      reason: 'unusable',
+      message: 'this Redis is too old (6.2.14): it has to be 7.0 or newer',
+    })
+    server.close()
   })
 })

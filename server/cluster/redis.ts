@@ -51,20 +51,19 @@ export const connectRedis = async (url: string): Promise<Redis> => {
     return redis
   } catch (error) {
     if (error instanceof HomesError) throw error
-    const why = reasonOf(cause ?? error)
-    throw new HomesError(REFUSALS.test(why) ? 'unusable' : 'unavailable', `Redis at ${options.host}:${options.port}: ${why}`)
+    const { why, isRefusal } = reasonOf(cause ?? error)
+    throw new HomesError(isRefusal ? 'unusable' : 'unavailable', `Redis at ${options.host}:${options.port}: ${why}`)
   } finally {
     client.disconnect()
   }
 }
 
-/** What Redis says to a name, a password or rights that are not enough. */
-const REFUSALS = /NOAUTH|WRONGPASS|NOPERM/
-
-const reasonOf = (error: unknown): string => {
-  if (!(error instanceof Error)) return 'it failed'
-  if (/WRONGPASS|NOAUTH|invalid password/i.test(error.message)) return 'it refuses the name and password in cluster.redis'
-  return error.message
+/** In words, and whether somebody has to do something first. */
+const reasonOf = (error: unknown): { readonly why: string; readonly isRefusal: boolean } => {
+  const why = error instanceof Error ? error.message : 'it failed'
+  if (/WRONGPASS|NOAUTH|invalid password/i.test(why))
+    return { why: 'it refuses the name and password in cluster.redis', isRefusal: true }
+  return { why, isRefusal: /NOPERM/.test(why) }
 }
 
 const optionsOf = (text: string) => {
