@@ -39,8 +39,8 @@ export interface Facts {
   /** Its connection broke, and it waits to be resumed (XEP-0198 §5). */
   'session-detached': { readonly session: Session }
   'session-resumed': { readonly session: Session }
-  /** It is gone for good; `status` is the text of its last unavailable presence. */
-  'session-ended': { readonly session: Session; readonly status: string }
+  /** It is gone for good. */
+  'session-ended': { readonly session: Session }
   'account-created': { readonly account: BareJid }
   'account-deleted': { readonly account: BareJid }
   /** It is not at home in this process any more: what is remembered of it here may be outdated from now on. */

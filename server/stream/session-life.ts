@@ -260,7 +260,7 @@ export class SessionLife {
     sessions.remove(session)
     this.counts.ended++
     log.debug('session-ended', { jid: session.jid })
-    hooks.emit('session-ended', { session, status: '' })
+    hooks.emit('session-ended', { session })
     if (session.handled < session.received) this.#settle(session)
     this.#rescue(session, waiting?.sinceMs ?? clock.nowMs())
     this.streamManagement.forget(session, resends.trailOf(session, unsureSinceMs))
