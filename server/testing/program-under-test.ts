@@ -59,7 +59,9 @@ export class ProgramUnderTest {
       env: { ...process.env, ...env },
     })
     this.#child = child
-    process.once('exit', () => child.kill('SIGKILL'))
+    const kill = (): boolean => child.kill('SIGKILL')
+    process.once('exit', kill)
+    child.once('exit', () => process.off('exit', kill))
     child.stdout.resume()
     createInterface(child.stderr).on('line', (line) => {
       this.#said += `${line}\n`

@@ -1,0 +1,103 @@
+import { afterAll, afterEach, describe, expect, test } from 'vitest'
+import { pause } from '#server/base/clock.ts'
+import { hasRedis, redisServer } from '#server/cluster/contract/redis-server.ts'
+import { PASSWORD, ProgramUnderTest } from '#server/testing/program-under-test.ts'
+import { RoamingClient } from '#server/testing/roaming-client.ts'
+import { mongoServer } from '#storage/contract/mongodb-server.ts'
+
+/** DESIGN §10: nodes of a fleet are replaced one after the other, while their clients talk. */
+
+const database = await mongoServer()
+const ends: (() => unknown)[] = []
+afterEach(async () => {
+  for (const end of ends.splice(0).reverse()) await end()
+})
+afterAll(() => database?.stop())
+
+const NODES = ['n1', 'n2', 'n3']
+const PAIRS = [
+  ['romeo', 'juliet'],
+  ['tybalt', 'mercutio'],
+  ['nurse', 'peter'],
+] as const
+/** A client that is cut logs in again and resumes; two of these machines' cores are shared by three nodes, a database and all clients. */
+const AWAY_MS = 5_000
+
+const startNodes = async (): Promise<readonly ProgramUnderTest[]> => {
+  const redis = await redisServer()
+  ends.push(() => redis.stop())
+  const store = `store: { driver: mongodb, url: "${database?.newUrl()}" }`
+  const nodes: ProgramUnderTest[] = []
+  for (const name of NODES) {
+    const node = await ProgramUnderTest.configure(
+      `${store}\ncluster: { redis: "redis://127.0.0.1:${redis.port}", node: ${name} }\nlimits: { rates: false }`,
+    )
+    ends.push(() => node.remove())
+    node.start()
+    await node.started()
+    nodes.push(node)
+  }
+  return nodes
+}
+
+const startClients = async (nodes: readonly ProgramUnderTest[]): Promise<readonly RoamingClient[]> => {
+  const ports = await Promise.all(nodes.map(async (node) => Number((await node.says('server-started')).c2s)))
+  const clients: RoamingClient[] = []
+  for (const pair of PAIRS)
+    for (const [at, name] of pair.entries()) {
+      await nodes[0]?.addAccount(name)
+      const client = new RoamingClient({ name, password: PASSWORD, peer: pair[1 - at] ?? '', ports }, clients.length)
+      clients.push(client)
+      void client.live()
+      ends.push(() => client.ends())
+    }
+  return clients
+}
+
+const missing =
+  database === undefined ? 'a MongoDB that is not here (sh conformance/install.sh)' : 'a redis-server that is not here'
+describe.skipIf(database === undefined || !hasRedis)(`three nodes, with ${hasRedis ? database?.name : missing}`, () => {
+  test('a rolling restart loses nothing, doubles nothing, and keeps no client away for long; the last node has nobody to leave them to', async () => {
+    const nodes = await startNodes()
+    const clients = await startClients(nodes)
+    let isOver = false
+    const talking = (async () => {
+      while (!isOver) {
+        for (const client of clients) client.writes()
+        await pause(100)
+      }
+    })()
+    await expect.poll(() => clients.every(({ received }) => received.length > 5), { timeout: 20_000 }).toBe(true)
+
+    for (const node of nodes) {
+      const drained = await node.run(['drain', '--grace', '1'])
+      expect(drained).toMatchObject({ code: 0, said: expect.stringContaining('The server has handed over what it had') })
+      expect(await node.ended()).toBe(0)
+      node.log.length = 0
+      node.start()
+      await node.started()
+    }
+    isOver = true
+    await talking
+    await expect.poll(() => clients.every(({ isHeard }) => isHeard), { timeout: 20_000 }).toBe(true)
+    const all = (): readonly (readonly string[])[] => clients.map(({ received }) => received)
+    const written = clients.map((_, at) => clients[at % 2 === 0 ? at + 1 : at - 1]?.written ?? [])
+    await expect.poll(() => all().map(({ length }) => length), { timeout: 10_000 }).toEqual(written.map(({ length }) => length))
+    expect(all()).toEqual(written)
+    // Each of them was somewhere that was drained, at least once.
+    for (const { counts } of clients) expect(counts).toEqual({ resumed: expect.any(Number), refused: 0 })
+    expect(clients.reduce((sum, { counts }) => sum + counts.resumed, 0)).toBeGreaterThanOrEqual(clients.length)
+    expect(Math.max(...clients.map(({ longestAwayMs }) => longestAwayMs))).toBeLessThan(AWAY_MS)
+
+    const [node, ...others] = nodes
+    for (const other of others) {
+      other.signal('SIGTERM')
+      expect(await other.ended()).toBe(0)
+    }
+    expect(await node?.run(['drain', '--grace', '0'])).toEqual({
+      code: 1,
+      said: 'No other node of this server is there, so nobody can take over: stop it as usual, with SIGTERM.\n',
+    })
+    await node?.becomes(200)
+  }, 120_000)
+})
