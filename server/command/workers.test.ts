@@ -125,6 +125,10 @@ class Server {
 
   async stop(): Promise<unknown> {
     this.#child.kill('SIGTERM')
+    return this.exitCode()
+  }
+
+  async exitCode(): Promise<unknown> {
     return (await this.#exited)[0]
   }
 
@@ -196,6 +200,26 @@ test('clients of different processes talk to each other, and go on when the proc
   await again.sends('<presence/>')
   for (let next = await again.next(); ; next = await again.next()) if (next.attrs.id === 'm3') break
   expect(await server.stop()).toBe(0)
+}, 60_000)
+
+test('a drain tells load balancers first, then ends all, and clients resume when the server is there again', async () => {
+  const server = await Server.start()
+  await waxwing(['account', 'add', 'romeo@localhost', '--password-stdin'], `${password}\n`)
+  const romeo = await server.logsIn('worker-2', 'romeo', 'orchard')
+  await romeo.sends(`<enable xmlns="${SM}" resume="true"/>`)
+  const [enabled] = await romeo.receives(xml`<enabled xmlns="${SM}" id="${any}" resume="true" max="${any}"/>`)
+  const drained = waxwing(['drain', '--grace', '2'])
+  await expect.poll(() => server.ask('/readyz'), { interval: 20 }).toEqual({ status: 503, text: 'this node is being drained\n' })
+  expect(await drained).toEqual(['The server has handed over what it had, and stops.', ''])
+  expect(await server.exitCode()).toBe(0)
+  expect(WORKERS.flatMap((worker) => server.pidsOf(worker)).filter(isRunning)).toEqual([])
+
+  const next = await Server.start()
+  const again = await next.visit('worker-1')
+  await again.logsIn('romeo', password)
+  await again.sends(`<resume xmlns="${SM}" previd="${enabled?.attrs.id}" h="0"/>`)
+  await again.receives(xml`<resumed xmlns="${SM}" previd="${any}" h="0"/>`)
+  expect(await next.stop()).toBe(0)
 }, 60_000)
 
 test('without its supervisor no process goes on, and the next server finds everything as it was', async () => {
