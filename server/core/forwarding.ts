@@ -139,6 +139,11 @@ export class Forwarding {
     return this.#residence.isHere(key) && !this.#ways.has(key)
   }
 
+  /** Whether something that this sender sent to addresses elsewhere has come back here, where they are by now, and is being handled. */
+  isHandling(from: Address): boolean {
+    return this.#senders.size > 0 && this.#senders.get(from.jid)?.isBusy === true
+  }
+
   /** Sends a stanza with both addresses to the home of its addressee, wherever that is. */
   send(key: string, stanza: Stanza, awaited?: Awaited): void {
     this.#send(key, { stanza, awaited, isBehind: undefined })

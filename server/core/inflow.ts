@@ -52,6 +52,11 @@ export abstract class Inflow {
     return this.#handled
   }
 
+  /** Whether something that was received has no place yet: it waits for its turn, or its handler waits for something. */
+  get isBusy(): boolean {
+    return this.#isBusy || this.#queue.length > 0
+  }
+
   /** Takes a stanza; its `from` has been checked and stamped. */
   receive(stanza: Stanza): void {
     this.#received++

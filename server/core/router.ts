@@ -105,10 +105,12 @@ export class Router {
   }
 
   /** The other way to an address that is not at home here, or may not be. */
-  #wayTo(to: Address): Forwarding | undefined {
+  #wayTo(to: Address, from?: Address): Forwarding | undefined {
     const forwarding = this.#forwarding
-    if (forwarding === undefined || (to.localpart === '' && this.isLocal(to)) || forwarding.isHere(homeKey(to))) return undefined
-    return forwarding
+    if (forwarding === undefined || (to.localpart === '' && this.isLocal(to))) return undefined
+    // RFC 6120 §10.1: what was sent while the home was looked for comes first, though it is here now.
+    const isAhead = from !== undefined && forwarding.isHandling(from)
+    return isAhead || !forwarding.isHere(homeKey(to)) ? forwarding : undefined
   }
 
   /** A stanza from elsewhere to an address that is at home here, or to an account that is at home nowhere. */
@@ -177,7 +179,7 @@ export class Router {
   // ---- message
 
   #message(passage: Passage): Handled | Promise<Handled> {
-    const forwarding = this.#wayTo(passage.to)
+    const forwarding = this.#wayTo(passage.to, passage.from)
     return forwarding === undefined ? this.#messageHere(passage) : this.#messageElsewhere(forwarding, passage)
   }
 
@@ -434,7 +436,7 @@ export class Router {
   // ---- iq
 
   #iqFrom(passage: Passage): undefined | Promise<undefined> {
-    const forwarding = this.#wayTo(passage.to)
+    const forwarding = this.#wayTo(passage.to, passage.from)
     if (forwarding === undefined) return this.#iqHere(passage)
     if (!this.isServed(passage.to)) throw new StanzaError('remote-server-not-found')
     forwarding.send(homeKey(passage.to), passage.stanza)
@@ -487,7 +489,7 @@ export class Router {
   }
 
   #inboundPresence(passage: Passage): undefined | Promise<undefined> {
-    const forwarding = this.#wayTo(passage.to)
+    const forwarding = this.#wayTo(passage.to, passage.from)
     if (forwarding === undefined) return this.#presenceHere(passage)
     return then(this.#hooks.pass(this.#hooks.chain('leaving', 'presence'), passage), (passed) => {
       if (passed !== undefined) forwarding.send(homeKey(passage.to), passed)
