@@ -74,8 +74,11 @@ export const createLog = (options: LogOptions): Logger => {
   return wrap(root)
 }
 
+const ignore = (): void => {}
+
 const wrap = (inner: pino.Logger): Logger => ({
-  debug: (event, fields = {}) => inner.debug(redact(fields), event),
+  // Every connection says some things that hardly anybody wants to hear.
+  debug: inner.isLevelEnabled('debug') ? (event, fields = {}) => inner.debug(redact(fields), event) : ignore,
   info: (event, fields = {}) => inner.info(redact(fields), event),
   warn: (event, fields = {}) => inner.warn(redact(fields), event),
   error: (event, fields = {}) => inner.error(redact(fields), event),

@@ -76,8 +76,25 @@ export class Metrics {
 
   /** A counter for each set of values that these labels ever had. */
   tally(name: string, help: string, labels: readonly string[]): Tally {
-    const metric = new prom.Counter({ name: `waxwing_${name}`, help, labelNames: [...labels], registers: [this.#registry] })
-    return { add: (...values) => metric.labels(...values).inc() }
+    const counts = new Map<string, { readonly values: readonly string[]; count: number }>()
+    const metric: prom.Counter = new prom.Counter({
+      name: `waxwing_${name}`,
+      help,
+      labelNames: [...labels],
+      registers: [this.#registry],
+      collect() {
+        metric.reset()
+        for (const { values, count } of counts.values()) metric.labels(...values).inc(count)
+      },
+    })
+    return {
+      add(...values) {
+        const key = values.join(' ')
+        const known = counts.get(key)
+        if (known === undefined) counts.set(key, { values, count: 1 })
+        else known.count++
+      },
+    }
   }
 
   /** A value that is read when the metrics are asked for. */

@@ -6,25 +6,29 @@ const LARGEST_SHARE = 128
 const pool = Buffer.alloc(POOL_BYTES)
 let used = POOL_BYTES
 
-const draw = (count: number): Buffer => {
-  if (count > LARGEST_SHARE) return randomBytes(count)
+const ID_BYTES = 12
+
+/** Takes so many bytes of the pool, gives what is made of them, and wipes them: they may be a secret. */
+const draw = <T>(count: number, make: (from: number, to: number) => T): T => {
   if (used + count > POOL_BYTES) {
     randomFillSync(pool)
     used = 0
   }
-  const end = used + count
-  const octets = Buffer.from(pool.subarray(used, end))
-  // What was given out may be a secret.
-  pool.fill(0, used, end)
-  used = end
-  return octets
+  const from = used
+  used += count
+  const made = make(from, used)
+  for (let at = from; at < used; at++) pool[at] = 0
+  return made
 }
 
+const idOf = (from: number, to: number): string => pool.toString('base64url', from, to)
+const octetsOf = (from: number, to: number): Buffer => Buffer.from(pool.subarray(from, to))
+
 /** A new identifier with 96 random bits, safe in XML, URLs and JID resources. */
-export const newId = (): string => draw(12).toString('base64url')
+export const newId = (): string => draw(ID_BYTES, idOf)
 
 /** Random bytes for nonces, salts and tokens. */
-export const randomOctets = (count: number): Buffer => draw(count)
+export const randomOctets = (count: number): Buffer => (count > LARGEST_SHARE ? randomBytes(count) : draw(count, octetsOf))
 
 /** A random integer below the limit. */
 export const randomBelow = (limit: number): number => randomInt(limit)
