@@ -55,7 +55,7 @@ export class Admission {
 
 /** What counts as one peer: an IPv4 address, or the /64 of an IPv6 address in its RFC 5952 spelling. */
 export const addressKey = (address: string): string => {
-  if (!isIPv6(address)) return address
+  if (!address.includes(':') || !isIPv6(address)) return address
   const [head = '', tail] = address.split('::')
   const groups = head === '' ? [] : head.split(':')
   if (tail !== undefined) {

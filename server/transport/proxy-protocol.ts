@@ -102,7 +102,9 @@ const SOURCES: Readonly<Record<number, Source>> = {
 
 /** One spelling for each address: RFC 5952, and IPv4 written as IPv4 even when it came through an IPv6 socket. */
 export const normalAddress = (address: string): string => {
-  if (!isIPv6(address)) return address
+  if (!address.includes(':') || !isIPv6(address)) return address
+  // What a socket says of a peer with an IPv4 address, where it takes both.
+  if (address.startsWith('::ffff:') && isIPv4(address.slice(7))) return address.slice(7)
   const canonical = new SocketAddress({ address: address.replace(/%.*$/, ''), family: 'ipv6' }).address
   return canonical.startsWith('::ffff:') && isIPv4(canonical.slice(7)) ? canonical.slice(7) : canonical
 }

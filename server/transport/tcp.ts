@@ -18,7 +18,7 @@ export interface TcpOptions {
 }
 
 const owner = Symbol('connection')
-type OwnedSocket = Socket & { readonly [owner]: TcpConnection }
+type OwnedSocket = Socket & { [owner]?: TcpConnection }
 
 /**
  * A connection over TCP, plain or under TLS. There may be a hundred thousand of them, so each is one object and its outbox:
@@ -148,23 +148,23 @@ export class TcpConnection implements Connection {
     this.#socket.resume()
   }
 
-  #own(socket: Socket): void {
-    Object.assign(socket, { [owner]: this })
+  #own(socket: OwnedSocket): void {
+    socket[owner] = this
     socket.on('data', onData).on('end', onEnd).on('error', onError).on('close', onClose)
   }
 }
 
 function onData(this: OwnedSocket, chunk: Buffer): void {
-  this[owner].received(chunk)
+  this[owner]?.received(chunk)
 }
 function onEnd(this: OwnedSocket): void {
-  this[owner].peerEnded()
+  this[owner]?.peerEnded()
 }
 function onError(this: OwnedSocket, error: Error): void {
-  this[owner].failed(error)
+  this[owner]?.failed(error)
 }
 function onClose(this: OwnedSocket): void {
-  this[owner].closed()
+  this[owner]?.closed()
 }
 
 const disown = (socket: Socket): void => {
