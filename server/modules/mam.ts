@@ -143,7 +143,10 @@ export const mam = defineModule({
       ],
       hooks: [
         // Read while the client is told its JID, so that its first message needs no promise.
-        observe('session-started', async ({ session }) => void (await settings.of(session.account))),
+        observe('session-started', ({ session }) => {
+          const read = settings.of(session.account)
+          return read instanceof Promise ? read.then(() => undefined) : undefined
+        }),
         observe('account-deleted', ({ account }) => settings.forget(account)),
         observe('account-left', ({ account }) => settings.leave(account)),
         observe('inbound', (passage) => (passage.entry === undefined ? undefined : takeBack(passage)), {

@@ -250,7 +250,11 @@ export const presence = defineModule({
           },
           { kind: 'presence' },
         ),
-        observe('session-ended', ({ session }) => end(session, makePresence({ from: session.address, type: 'unavailable' }))),
+        observe('session-ended', ({ session }) => {
+          // Of a session that nobody was told of nobody need hear.
+          if (!session.isAvailable && stateOf(session).told === undefined) return undefined
+          return end(session, makePresence({ from: session.address, type: 'unavailable' }))
+        }),
       ],
       calls: [
         {

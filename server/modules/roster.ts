@@ -175,9 +175,9 @@ export const roster = defineModule({
       hooks: [
         observe('session-started', ({ session }) => {
           // Read while the client is told its JID, so that its first presence finds it in memory.
-          Promise.resolve(rosters.of(session.account)).catch((error: unknown) =>
-            log.warn('roster-not-read', { account: session.account, error }),
-          )
+          const read = rosters.of(session.account)
+          if (read instanceof Promise)
+            read.catch((error: unknown) => log.warn('roster-not-read', { account: session.account, error }))
         }),
         // Whoever else hears of the end may still look at it.
         observe('session-ended', ({ session }) => queueMicrotask(() => rosters.release(session.account))),

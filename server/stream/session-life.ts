@@ -229,8 +229,9 @@ export class SessionLife {
 
   /** Ends a session that its client has not closed. */
   #endLost(session: Session, dropsWaiting = false): void {
+    const unsureSinceMs = this.#unsureSinceMs(session, this.#streams.get(session))
     this.end(session, dropsWaiting)
-    this.#options.resends.lost(session)
+    this.#options.resends.lost(session, unsureSinceMs)
   }
 
   /** Ends a session and its stream with a stream error. */
@@ -263,7 +264,7 @@ export class SessionLife {
     hooks.emit('session-ended', { session })
     if (session.handled < session.received) this.#settle(session)
     this.#rescue(session, waiting?.sinceMs ?? clock.nowMs())
-    this.streamManagement.forget(session, resends.trailOf(session, unsureSinceMs))
+    this.streamManagement.forget(session, () => resends.trailOf(session, unsureSinceMs))
   }
 
   /** Since when a client may not know what of its messages has arrived: with XEP-0198 it may never have asked, without it knows until it falls silent. */

@@ -81,11 +81,11 @@ export class BlockLists {
   }
 
   /** Keeps the list in memory for as long as the account is connected. */
-  async connected(account: BareJid): Promise<void> {
+  connected(account: BareJid): void | Promise<void> {
     const list = this.of(account)
     // What has to be read is remembered once it was.
-    if (list instanceof Promise) await list
-    else this.#remember(account, list)
+    if (list instanceof Promise) return list.then(() => undefined)
+    this.#remember(account, list)
   }
 
   /** Lets go of the list of an account that has no session any more. */

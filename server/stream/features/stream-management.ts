@@ -127,14 +127,14 @@ export class StreamManagement implements StreamFeature {
   }
 
   /** Forgets a session that is gone for good, but for its last count. */
-  forget(session: Session, trail: Trail): void {
+  forget(session: Session, trail: () => Trail): void {
     const resumable = this.#bySession.get(session)
     if (resumable === undefined) return
     this.#bySession.delete(session)
     resumable.recording?.end()
     if (resumable.token === '') return
     this.#byToken.delete(resumable.token)
-    const gone: Gone = { account: session.account, h: '', session, trail }
+    const gone: Gone = { account: session.account, h: '', session, trail: trail() }
     this.#gone.set(resumable.token, gone)
     // DESIGN P2: what is still on its way must not be sent again.
     session.whenHandled(() => {
