@@ -157,7 +157,7 @@ export class Devices {
     // XEP-0484 §3.5, and §3.6: none unasked where they are taken back.
     const isDue = token !== undefined && nowMs - token.issuedAtMs > tokenLifetimeMs * ROTATED_AFTER && invalidates !== true
     const mechanism = wants ?? (isDue ? token.mechanism : undefined)
-    const under = passwordOf(account)
+    const under = mechanism === undefined ? undefined : passwordOf(account)
     if (mechanism === undefined || under === undefined) return undefined
     const secret = randomOctets(TOKEN_BYTES).toString('base64url')
     return { secret, mechanism, under, issuedAtMs: nowMs, expiresAtMs: nowMs + tokenLifetimeMs }

@@ -3,6 +3,7 @@ import type { LoginThrottle } from '#server/core/login-throttle.ts'
 import type { Element } from '#stanzas/element.ts'
 import type { BareJid } from '#stanzas/jid.ts'
 import type { C2sStream } from '../c2s.ts'
+import type { Connection } from '../connection.ts'
 import { type Houses, isAstray } from '../houses.ts'
 import { type BindingType, offeredBindings } from '../sasl/channel-binding.ts'
 import { claimedIn } from '../sasl/claim.ts'
@@ -80,6 +81,18 @@ export interface SaslOffer {
   readonly bindings: readonly BindingType[]
 }
 
+/** Streams that can be bound to alike, of which there are a handful of kinds, and what they offer. */
+interface OfferKind {
+  readonly isPlain: boolean
+  readonly allowPlainWithoutTls: boolean
+  readonly framing: Connection['framing']
+  readonly bindings: readonly BindingType[]
+  readonly offer: SaslOffer
+}
+
+const isSameList = (one: readonly string[], other: readonly string[]): boolean =>
+  one === other || (one.length === other.length && one.every((each, at) => each === other[at]))
+
 const NOTHING: SaslOffer = { mechanisms: [], names: [], tokens: [], bindings: [] }
 
 /** Makes something of an offer, once. */
@@ -102,7 +115,7 @@ const isBound = (name: string): boolean => name.endsWith('-PLUS')
 export class Logins {
   readonly #options: LoginOptions
   readonly #configured: readonly Mechanism[]
-  readonly #offers = new Map<string, SaslOffer>()
+  readonly #offers: OfferKind[] = []
 
   constructor(options: LoginOptions) {
     this.#options = options
@@ -115,9 +128,14 @@ export class Logins {
     const allowPlainWithoutTls = this.#options.allowPlainWithoutTls || isPrivate
     if (tls === undefined && !allowPlainWithoutTls) return NOTHING
     const bindings = offeredBindings(tls)
-    const key = `${tls === undefined} ${allowPlainWithoutTls} ${framing} ${bindings.join(' ')}`
-    const known = this.#offers.get(key)
-    if (known !== undefined) return known
+    const isPlain = tls === undefined
+    const isAlike = (kind: OfferKind): boolean =>
+      kind.isPlain === isPlain &&
+      kind.allowPlainWithoutTls === allowPlainWithoutTls &&
+      kind.framing === framing &&
+      isSameList(kind.bindings, bindings)
+    const known = this.#offers.find(isAlike)
+    if (known !== undefined) return known.offer
     const isOffered = (mechanism: Mechanism): boolean => mechanism.isOffered({ tls, allowPlainWithoutTls })
     const mechanisms = this.#configured.filter(isOffered)
     // XEP-0484 §6: what is not bound to the channel is for clients that cannot bind, such as those in browsers.
@@ -128,7 +146,7 @@ export class Logins {
       tokens: tokenMechanisms.filter((each) => isOffered(each) && (isBinding(each) || !isBindable)),
       bindings: mechanisms.some(({ name }) => isBound(name)) ? bindings : [],
     }
-    this.#offers.set(key, offer)
+    this.#offers.push({ isPlain, allowPlainWithoutTls, framing, bindings, offer })
     return offer
   }
 

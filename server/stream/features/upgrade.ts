@@ -25,6 +25,7 @@ export const upgradeOffers = (mechanisms: readonly string[]): readonly Element[]
 /** The hashes that a client offers to upgrade to (XEP-0480 §2.2). */
 export const parseUpgrades = (authenticate: Element, offers: readonly Element[]): readonly ScramHash[] => {
   const asked = authenticate.getChildren('upgrade', NS_UPGRADE).map((upgrade) => upgrade.text().trim())
+  if (asked.length === 0) return []
   return scramHashes.filter((hash) => asked.includes(taskName(hash)) && offers.some((offer) => offer.text() === taskName(hash)))
 }
 
