@@ -15,15 +15,17 @@ export type RunningDatabase = {
 
 /** Where conformance/install.sh puts them. */
 const CACHE = join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'waxwing', 'mongodb')
+const IN_MEMORY = 'a stand-in in memory'
 const SECANTUS = join(CACHE, 'secantusdb', 'bin', 'secantusd-py')
 const FERRET = join(CACHE, 'ferretdb')
 
 /**
  * A `mongod` where the tests would find one (storage/contract/mongodb-server.ts). Those that stand in for it in tests take milliseconds of a processor for a message, so only
- * WAXWING_BENCH_DATABASE=secantusdb or =ferretdb chooses them; otherwise it is one of our own that keeps nothing on disk.
+ * WAXWING_BENCH_DATABASE=secantusdb or =ferretdb (=memory: ours) chooses them; otherwise it is one of our own that keeps nothing on disk.
  */
 const choice = (): Choice => {
   const wanted = process.env.WAXWING_BENCH_DATABASE
+  if (wanted === 'memory') return { name: IN_MEMORY, start: startMemory }
   if (wanted === 'ferretdb') return { name: 'FerretDB', start: startFerret }
   if (wanted === 'secantusdb') return { name: 'SecantusDB', start: startSecantus }
   const installed = process.env.PATH?.split(delimiter)
@@ -32,7 +34,7 @@ const choice = (): Choice => {
   const downloaded = existsSync(CACHE) ? readdirSync(CACHE).find((name) => name.startsWith('mongod-')) : undefined
   const binary = installed ?? (downloaded === undefined ? undefined : join(CACHE, downloaded))
   if (binary !== undefined) return { name: `mongod ${binary}`, start: () => startMongod(binary) }
-  return { name: 'a stand-in in memory', start: startMemory }
+  return { name: IN_MEMORY, start: startMemory }
 }
 
 /** Which one it is here: figures with a stand-in say nothing of MongoDB's own. */

@@ -16,6 +16,10 @@ const DUPLICATE_KEY = 11_000
 /** What a majority with journals takes on fast disks in one room. */
 const COMMIT_MS = 3
 
+/** Commands so far by name and collection, and the bytes of all. */
+const asked = new Map<string, number>()
+let bytesIn = 0
+
 const collections = new Map<string, Collection>()
 
 const collectionOf = (name: string): Collection => {
@@ -194,6 +198,8 @@ const answerTo = (name: string, command: Document): Document => {
       return page(aggregate(collection, command.pipeline))
     case 'findAndModify':
       return findAndModify(collection, command)
+    case 'benchCounts':
+      return { commands: Object.fromEntries(asked), bytesIn }
     case 'hello':
     case 'ismaster':
     case 'isMaster':
@@ -219,6 +225,8 @@ const take = (socket: Socket, message: Buffer): void => {
     ? BSON.deserialize(message.subarray(21, 21 + message.readInt32LE(21)), { promoteBuffers: false })
     : { hello: 1 }
   const [name = ''] = Object.keys(command)
+  if (typeof command[name] === 'string') asked.set(`${name} ${command[name]}`, (asked.get(`${name} ${command[name]}`) ?? 0) + 1)
+  bytesIn += message.length
   const document = BSON.serialize({ ...answerTo(name, command), ok: 1 })
   const head = Buffer.alloc(isMessage ? 21 : 36)
   head.writeInt32LE(head.length + document.length, 0)
