@@ -10,6 +10,7 @@ import type { Delivery } from './core/delivery.ts'
 import { Forwarding } from './core/forwarding.ts'
 import type { HomeCalls } from './core/home-calls.ts'
 import type { Homes } from './core/homes.ts'
+import { LateEntries } from './core/late-entries.ts'
 import type { Ledger } from './core/ledger.ts'
 import type { Resends } from './core/resends.ts'
 import { Residence } from './core/residence.ts'
@@ -51,6 +52,7 @@ export class Fleet {
   readonly #news: AccountNewsWire
   readonly #bus: Bus
   readonly #homes: Homes
+  readonly #late: LateEntries
   readonly #sessions: Sessions
   #draining: Promise<void> | undefined
   #pace: Pace | undefined
@@ -60,6 +62,14 @@ export class Fleet {
     this.#bus = bus
     this.#homes = homes
     this.#sessions = sessions
+    this.#late = new LateEntries({
+      ledger,
+      delivery,
+      sessions,
+      clock,
+      isHere: (account) => this.residence.isHere(account),
+      onFailure: (account, error) => log.warn('late-entries-not-read', { account, error }),
+    })
     this.residence = new Residence({
       homes,
       bus,
@@ -71,12 +81,16 @@ export class Fleet {
         const account = address as BareJid
         // Whatever the clocks say, what is given to the account from now on comes behind what it has.
         const [last] = await options.entries.range(account, { limit: 1, backwards: true })
+        if (wasLost) this.#late.watch(account, last?.id ?? 0)
         if (last === undefined) return
         ledger.heardOf(last.id)
         delivery.reached(last.id)
         if (wasLost) resends.inherited(account, last.id)
       },
-      onLeft: (address) => options.forget(address as BareJid),
+      onLeft: (address) => {
+        this.#late.forget(address as BareJid)
+        options.forget(address as BareJid)
+      },
       isRemembered: (account) => resends.isRemembered(account),
     })
     this.forwarding = new Forwarding({
@@ -126,6 +140,7 @@ export class Fleet {
 
   /** Leaves the fleet: what is at home here may be at home elsewhere from now on. */
   async stop(): Promise<void> {
+    this.#late.stop()
     await this.residence.stop()
     await this.#homes.close()
     await this.#bus.close()

@@ -137,6 +137,22 @@ export class Ledger {
     if (id > this.#lastId) this.#lastId = id
   }
 
+  /** The number of the node that gave an id. */
+  nodeOf(id: LogId): number {
+    return id % NODES
+  }
+
+  /** Whether another node than this one has given an id. */
+  isOfAnother(id: LogId): boolean {
+    return this.nodeOf(id) !== this.#node
+  }
+
+  /** An entry of the account's is there that was not written here. */
+  landed(account: BareJid, id: LogId): void {
+    this.heardOf(id)
+    this.#ends.forget(account)
+  }
+
   /** The sender's account, where it is one here (`sender`) and remembers a message to that address; without a promise unless the policy has to look it up. */
   senderPlace(message: Stanza, sender: BareJid | undefined, to: Address): BareJid | undefined | Promise<BareJid | undefined> {
     const policy = this.archiving
@@ -307,6 +323,9 @@ export const stanzaOf = (entry: LogEntry): Stanza => parseStanza(entry.stanza)
 
 /** The first id of a moment. */
 export const idAt = (ms: number): LogId => (ms - ID_EPOCH_MS) * IDS_PER_MS
+
+/** How far ids are apart that are given so long after each other. */
+export const idSpan = (ms: number): number => ms * IDS_PER_MS
 
 /** The moment of an id; a little late when the clock had gone back. */
 export const momentOf = (id: LogId): number => Math.floor(id / IDS_PER_MS) + ID_EPOCH_MS

@@ -3,7 +3,7 @@ import type { Address, BareJid } from '#stanzas/jid.ts'
 import { NS_DELAY, NS_STANZA_ID } from '#stanzas/namespaces.ts'
 import type { Payload, Stanza } from '#stanzas/stanza.ts'
 import type { Log, LogEntry, LogId } from '#storage/shapes.ts'
-import { idAt, stanzaOf } from './ledger.ts'
+import { idAt, idSpan, stanzaOf } from './ledger.ts'
 import { newest } from './newest.ts'
 import type { Session } from './session.ts'
 
@@ -246,13 +246,11 @@ export class Resends {
   }
 }
 
-const idSpan = (ms: number): number => idAt(ms) - idAt(0)
-
 /**
  * What makes two stanzas the same message: an origin-id, which is made to be the only one of its kind (XEP-0359 §3.2), or, since ids of stanzas may be counted from one
  * on each stream, the id with all else but the addresses, what servers add, and the delay that a client may tell of.
  */
-const printsOf = (message: Stanza, contact: BareJid): readonly number[] => {
+export const printsOf = (message: Stanza, contact: BareJid): readonly number[] => {
   const origin = message.get(NS_STANZA_ID, 'origin-id')?.attrs.id
   const prints = origin === undefined || origin === '' ? [] : [print(`${contact} ${origin}`)]
   if (message.id !== undefined) prints.push(contentPrintOf(message, contact))

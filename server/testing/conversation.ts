@@ -51,6 +51,8 @@ export interface Scene {
   loses(node: number): Promise<void>
   /** What is on its way between nodes is lost, and their links begin anew. */
   interrupts(): Promise<void>
+  /** What this node appends to the log from now on lands when it is told to, also after the node was lost. */
+  delays(node: number): { land(): Promise<void> }
   /** One node of several stops in peace. */
   drains(node: number): Promise<void>
   /** The server is killed, as by `kill -9`, and starts again over what it had given to the store; every connection is lost. */
@@ -187,6 +189,15 @@ const setUp = async (carrier: Carrier, options: ConversationOptions): Promise<{ 
       fleet.interrupt()
       await settle()
     },
+    delays(index) {
+      const late = nodeAt(nodes, index).delay()
+      return {
+        async land() {
+          late.land()
+          await settle()
+        },
+      }
+    },
     async drains(index) {
       const stopped = nodeAt(nodes, index)
       left.add(stopped)
@@ -254,6 +265,7 @@ const DEATH_MS = 250
 interface Node {
   readonly server: Assembly
   readonly kill: () => void
+  readonly delay: () => { land(): void }
 }
 
 const startNodes = async (
@@ -266,12 +278,14 @@ const startNodes = async (
   const nodes: Node[] = []
   for (let i = 0; i < count; i++) {
     const life = mortal(driver)
-    if (count === 1) nodes.push({ server: await assembleServer(options, clock, life.driver), kill: () => life.kill() })
+    const { delay } = life
+    if (count === 1) nodes.push({ server: await assembleServer(options, clock, life.driver), kill: () => life.kill(), delay })
     else {
       const { kill, ...parts } = await fleet.join(`n${i}`)
       const server = await assembleServer(options, clock, life.driver, parts)
       nodes.push({
         server,
+        delay,
         kill() {
           life.kill()
           kill()
