@@ -95,6 +95,9 @@ const DEPTH_BEFORE_LOGIN = 16
  */
 const SHAPE = { maxAttributes: 64, maxElements: 4_096, maxPayloads: 256 }
 
+/** Who is the home of this, which is nobody's address, removes what is too old, for all nodes. */
+const RETENTION = '/retention'
+
 /** Builds every part and connects them. */
 export const assemble = async (options: AssemblyOptions): Promise<Assembly> => {
   const { config, driver, clock, log, metrics } = options
@@ -435,6 +438,7 @@ export const assemble = async (options: AssemblyOptions): Promise<Assembly> => {
     domain: domain.domainpart,
     retention,
     retentionOf: (account) => ledger.retentionOf?.(account),
+    isOurs: async () => options.fleet === undefined || (await options.fleet.homes.claim(RETENTION)).kind === 'mine',
   })
   measure(metrics, { sessions, accounts, ledger, pendingLimit, delivery, iq, life, throttle, sweep })
   metrics.gauge('streams', 'Open client streams, before and after login.', () => streams.size)

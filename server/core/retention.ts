@@ -17,6 +17,8 @@ export interface RetentionOptions {
   readonly retention: Retention
   /** What an account says; `undefined` when it says nothing. */
   readonly retentionOf: (account: BareJid) => Promise<Retention | undefined> | undefined
+  /** Whether a round is this process's to make, where several serve the same accounts; it stays so while the process lives. */
+  readonly isOurs?: () => Promise<boolean>
 }
 
 /** A round begins this long after the one before it began, or when that ends; the first one waits as long. */
@@ -82,7 +84,8 @@ export class RetentionSweep {
   }
 
   async #round(): Promise<void> {
-    const { accounts, clock, domain, retentionOf, retention } = this.#options
+    const { accounts, clock, domain, retentionOf, retention, isOurs } = this.#options
+    if (isOurs !== undefined && !(await isOurs())) return
     for (let after: BareJid | undefined; !this.#hasStopped; ) {
       const page = await accounts.list(domain, { ...(after === undefined ? {} : { after }), limit: PAGE })
       const nowMs = clock.nowMs()
