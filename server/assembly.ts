@@ -325,6 +325,15 @@ export const assemble = async (options: AssemblyOptions): Promise<Assembly> => {
       router.refuse(session, stanza, asStanzaError(error))
     },
   }
+  const records =
+    options.fleet === undefined
+      ? undefined
+      : new Records({
+          storage: driver.expiring<ResumeRecord>('server/resumable'),
+          clock,
+          log,
+          carried: new Map(started.flatMap(({ module, parts }) => (parts.carries ? [[module.name, parts.carries]] : []))),
+        })
   const life = new SessionLife({
     clock,
     log,
@@ -345,15 +354,7 @@ export const assemble = async (options: AssemblyOptions): Promise<Assembly> => {
       unackedBytes: config.streamManagement.maxUnackedBytes,
     },
     isHere: (account) => fleet?.residence.isHere(account) ?? true,
-    records:
-      options.fleet === undefined
-        ? undefined
-        : new Records({
-            storage: driver.expiring<ResumeRecord>('server/resumable'),
-            clock,
-            log,
-            carried: new Map(started.flatMap(({ module, parts }) => (parts.carries ? [[module.name, parts.carries]] : []))),
-          }),
+    records,
   })
   const streams = new Set<C2sStream>()
   const outcomes = metrics.tally('logins_total', 'Finished attempts to log in.', ['mechanism', 'result'])
@@ -440,7 +441,7 @@ export const assemble = async (options: AssemblyOptions): Promise<Assembly> => {
     retentionOf: (account) => ledger.retentionOf?.(account),
     isOurs: async () => options.fleet === undefined || (await options.fleet.homes.claim(RETENTION)).kind === 'mine',
   })
-  measure(metrics, { sessions, accounts, ledger, pendingLimit, delivery, iq, life, throttle, sweep })
+  measure(metrics, { sessions, accounts, ledger, pendingLimit, delivery, iq, life, throttle, sweep, fleet, records })
   metrics.gauge('streams', 'Open client streams, before and after login.', () => streams.size)
   const leave = (account: BareJid): Promise<unknown> => Promise.all(sessions.of(account).map((session) => life.leave(session)))
   life.start()

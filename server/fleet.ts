@@ -114,6 +114,13 @@ export class Fleet {
     return this.forwarding.isHere(account)
   }
 
+  /** What the bus carries and does not. */
+  traffic(): Bus['counts'] & { readonly links: number; readonly queuedBytes: number } {
+    const peers = this.#bus.peers()
+    const queuedBytes = peers.reduce((sum, peer) => sum + this.#bus.queuedBytes(peer), 0)
+    return { ...this.#bus.counts, links: peers.length, queuedBytes }
+  }
+
   /** Whether there is a node that could go on with what is here. */
   get hasOthers(): boolean {
     return this.#bus.peers().length > 0

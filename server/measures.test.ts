@@ -39,6 +39,7 @@ conversation(
       'messages_expired_total 0',
       'sessions 2',
       'sessions_started_total 2',
+      'messages_repeated_total 0',
     ])
     const received = await linesOf(counted, 'stanzas_received_total')
     expect(received[0]).toBe('stanzas_received_total{kind="message"} 3')

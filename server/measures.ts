@@ -9,6 +9,8 @@ import type { LoginThrottle } from './core/login-throttle.ts'
 import type { PendingLimit } from './core/pending-limit.ts'
 import type { RetentionSweep } from './core/retention.ts'
 import type { Sessions } from './core/sessions.ts'
+import type { Fleet } from './fleet.ts'
+import type { Records } from './stream/features/recording.ts'
 import type { SessionLife } from './stream/session-life.ts'
 
 /** The parts of a server that count for themselves, so that an event costs them one addition. */
@@ -22,6 +24,9 @@ export interface Measured {
   readonly life: SessionLife
   readonly throttle: LoginThrottle | undefined
   readonly sweep: RetentionSweep
+  /** `undefined` for a server of one process: then there is nothing to count. */
+  readonly fleet: Fleet | undefined
+  readonly records: Records | undefined
 }
 
 /** Stanzas by kind. */
@@ -51,6 +56,8 @@ export const measure = (metrics: Metrics, parts: Measured): void => {
   measureMessages(metrics, parts)
   measureSessions(metrics, parts)
   measureLogins(metrics, parts)
+  measureHomes(metrics, parts)
+  measureTraffic(metrics, parts)
 }
 
 const measureMessages = (metrics: Metrics, { ledger, pendingLimit, delivery, sweep }: Measured): void => {
@@ -106,6 +113,44 @@ const measureLogins = (metrics: Metrics, { accounts, throttle }: Measured): void
     'Passwords that were not checked because too many waited.',
     () => accounts.passwords.refused,
   )
+}
+
+const measureHomes = (metrics: Metrics, { fleet, life, records }: Measured): void => {
+  const residence = fleet?.residence
+  metrics.gauge('homes', 'Accounts and services that are at home in this process.', () => residence?.size ?? 0)
+  metrics.gauge('homes_coming', 'Addresses that are about to be at home here.', () => residence?.coming ?? 0)
+  metrics.gauge('homes_going', 'Addresses that are being given up.', () => residence?.going ?? 0)
+  metrics.total('homes_came_total', 'Addresses that became at home here.', () => residence?.counts.came ?? 0)
+  metrics.total('homes_left_total', 'Addresses that left.', () => residence?.counts.left ?? 0)
+  metrics.total('sessions_revived_total', 'Sessions that another process had before.', () => life.counts.revived)
+  metrics.total(
+    'session_records_late_total',
+    'Times the store was too slow for the record of a session.',
+    () => records?.counts.late ?? 0,
+  )
+}
+
+const measureTraffic = (metrics: Metrics, { fleet }: Measured): void => {
+  const relayed = 'Connections whose client is at one process while the home of its account is another.'
+  metrics.gauge('connections_relayed', relayed, () => fleet?.houses.relays ?? 0, { client: 'here' })
+  metrics.gauge('connections_relayed', relayed, () => fleet?.houses.lines ?? 0, { client: 'elsewhere' })
+  metrics.total('stanzas_forwarded_total', 'Stanzas for other homes.', () => fleet?.forwarding.counts.sent ?? 0)
+  metrics.total('stanzas_arrived_total', 'Stanzas from other homes.', () => fleet?.forwarding.counts.received ?? 0)
+  metrics.total(
+    'messages_repeated_total',
+    'Messages that were sent again because their home was lost.',
+    () => fleet?.forwarding.counts.repeated ?? 0,
+  )
+  metrics.gauge('messages_unanswered', 'Messages that other homes have not answered.', () => fleet?.forwarding.open ?? 0)
+  metrics.gauge('bus_links', 'Processes that there is a link to.', () => fleet?.traffic().links ?? 0)
+  metrics.gauge('bus_queued_bytes', 'Bytes that wait for other processes.', () => fleet?.traffic().queuedBytes ?? 0)
+  metrics.total(
+    'bus_refused_total',
+    'What could not be sent, without a link or behind too much.',
+    () => fleet?.traffic().refused ?? 0,
+  )
+  metrics.total('bus_links_lost_total', 'Links that broke.', () => fleet?.traffic().lost ?? 0)
+  metrics.total('bus_malformed_total', 'Batches that nobody can read.', () => fleet?.traffic().malformed ?? 0)
 }
 
 const COMMIT_SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5]

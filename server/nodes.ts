@@ -13,6 +13,8 @@ import type { FleetParts } from './fleet.ts'
 export interface Membership extends FleetParts {
   /** Rejects with why the fleet cannot be reached just now. */
   check(): Promise<void>
+  /** Whether its lease was not renewed the last time. */
+  isAway(): boolean
   /** Closes what the bus and the homes were made of; they are closed already. */
   leave(): Promise<void>
 }
@@ -37,6 +39,7 @@ export const joinFleet = async (
     return {
       bus,
       homes,
+      isAway: () => lease.isAway,
       async check() {
         if (lease.isAway) throw new HomesError('unavailable', 'Redis does not answer')
       },

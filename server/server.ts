@@ -80,6 +80,7 @@ export const startServer = async ({
   let assembly: Assembly | undefined
   let listeners: Listeners | undefined
   let membership: Membership | undefined
+  metrics.gauge('lease_renewed', '1 while this node renews its lease in Redis.', () => (membership?.isAway() === false ? 1 : 0))
   try {
     // Operators are answered while the server waits for what it needs.
     listeners = await openListeners(

@@ -69,6 +69,28 @@ describe.skipIf(database === undefined || !hasRedis)(`three nodes, with ${hasRed
     })()
     await expect.poll(() => clients.every(({ received }) => received.length > 5), { timeout: 20_000 }).toBe(true)
 
+    // DESIGN P5: an operator sees it.
+    for (const node of nodes)
+      expect({
+        links: await node.measure('waxwing_bus_links'),
+        lease: await node.measure('waxwing_lease_renewed'),
+        malformed: await node.measure('waxwing_bus_malformed_total'),
+      }).toEqual({ links: NODES.length - 1, lease: 1, malformed: 0 })
+    const sums = async (...names: readonly string[]): Promise<readonly number[]> =>
+      Promise.all(
+        names.map(async (name) => (await Promise.all(nodes.map((node) => node.measure(name)))).reduce((a, b) => a + b, 0)),
+      )
+    const [homes = 0, forwarded = 0, arrived = 0] = await sums(
+      'waxwing_homes',
+      'waxwing_stanzas_forwarded_total',
+      'waxwing_stanzas_arrived_total',
+    )
+    expect({ homes: homes >= clients.length, goes: forwarded > 0, comes: arrived > 0 }).toEqual({
+      homes: true,
+      goes: true,
+      comes: true,
+    })
+
     for (const node of nodes) {
       const drained = await node.run(['drain', '--grace', '1'])
       expect(drained).toMatchObject({ code: 0, said: expect.stringContaining('The server has handed over what it had') })
@@ -84,6 +106,8 @@ describe.skipIf(database === undefined || !hasRedis)(`three nodes, with ${hasRed
     const written = clients.map((_, at) => clients[at % 2 === 0 ? at + 1 : at - 1]?.written ?? [])
     await expect.poll(() => all().map(({ length }) => length), { timeout: 10_000 }).toEqual(written.map(({ length }) => length))
     expect(all()).toEqual(written)
+    const [revived = 0] = await sums('waxwing_sessions_revived_total')
+    expect(revived).toBeGreaterThan(0)
     // Each of them was somewhere that was drained, at least once.
     for (const { counts } of clients) expect(counts).toEqual({ resumed: expect.any(Number), refused: 0 })
     expect(clients.reduce((sum, { counts }) => sum + counts.resumed, 0)).toBeGreaterThanOrEqual(clients.length)

@@ -39,9 +39,13 @@ export type PeerHandler = (peer: NodeId) => void
  */
 export interface Bus {
   readonly self: NodeId
+  /** What was not sent because there was no link or too much waited, links that broke, and batches that nobody can read. */
+  readonly counts: { readonly refused: number; readonly lost: number; readonly malformed: number }
   /** The other nodes that there is a link to. */
   peers(): readonly NodeId[]
   isLinked(node: NodeId): boolean
+  /** Bytes that wait for this peer. */
+  queuedBytes(node: NodeId): number
   /** Sends; `false` when there is no link to this node or too much waits for it already: then nothing was sent. To itself, it arrives in a later turn. */
   send(to: NodeId, kind: string, payload: Wire): boolean
   /** Sends and waits for the answer; rejects with `BusError`. */

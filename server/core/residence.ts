@@ -55,6 +55,8 @@ export interface ResidenceOptions {
 
 /** Which accounts and services are at home in this process (decision 0010): when they come, and when they may go. */
 export class Residence {
+  /** Addresses that became at home here, and that left. */
+  readonly counts = { came: 0, left: 0 }
   readonly #homes: Homes
   readonly #bus: Bus
   readonly #options: ResidenceOptions
@@ -80,7 +82,9 @@ export class Residence {
       this.#lostNodeMs = this.#clock.monotonicMs()
     })
     options.homes.onLost((address) => {
-      if (this.#held.delete(address)) options.onLeft(address)
+      if (!this.#held.delete(address)) return
+      this.counts.left++
+      options.onLeft(address)
     })
   }
 
@@ -91,6 +95,14 @@ export class Residence {
   /** How many addresses are at home here. */
   get size(): number {
     return this.#held.size
+  }
+
+  /** Addresses that are about to be, and that are being given up. */
+  get coming(): number {
+    return this.#coming.size
+  }
+  get going(): number {
+    return this.#going.size
   }
 
   start(): void {
@@ -173,6 +185,7 @@ export class Residence {
         .onCame(address, wasLost)
         .then(() => {
           if (this.#homes.known(address)?.kind !== 'mine') throw new HomesError('unavailable', `${address} was lost at once`)
+          this.counts.came++
           this.#held.set(address, {
             begun: 0,
             over: 0,
@@ -284,7 +297,7 @@ export class Residence {
   }
 
   async #release(address: string): Promise<void> {
-    this.#held.delete(address)
+    if (this.#held.delete(address)) this.counts.left++
     this.#options.onLeft(address)
     await this.#homes.release(address)
   }

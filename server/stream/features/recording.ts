@@ -44,10 +44,12 @@ const MAX_TAKEN = 1_000
 
 /** Records of sessions that may be resumed, outside of this process (XEP-0198 §5 over the death of a node). */
 export class Records {
-  readonly #options: RecordsOptions
+  /** Records that were not written in time or at all, so that clients were sent what no record tells of. */
+  readonly counts = { late: 0 }
+  readonly #options: RecordingOptions
 
   constructor(options: RecordsOptions) {
-    this.#options = options
+    this.#options = { ...options, onLate: () => this.counts.late++ }
   }
 
   /** Begins to keep the record of a session; its stanzas go to the client when the record that tells of them is written. */
@@ -66,9 +68,13 @@ export class Records {
   }
 }
 
+interface RecordingOptions extends RecordsOptions {
+  readonly onLate: () => void
+}
+
 /** The record of one session. */
 export class Recording {
-  readonly #options: RecordsOptions
+  readonly #options: RecordingOptions
   readonly #token: string
   readonly #session: Session
   readonly #outlet: ManagedOutlet
@@ -83,7 +89,7 @@ export class Recording {
   #retry: Timer | undefined
   #isLate = false
 
-  constructor(options: RecordsOptions, token: string, session: Session, outlet: ManagedOutlet, receivedBefore: number) {
+  constructor(options: RecordingOptions, token: string, session: Session, outlet: ManagedOutlet, receivedBefore: number) {
     this.#options = options
     this.#token = token
     this.#session = session
@@ -134,10 +140,7 @@ export class Recording {
     const { clock, storage } = this.#options
     const nowMs = clock.nowMs()
     const held = this.#outlet.held
-    const late = clock.after(PATIENCE_MS, () => {
-      this.#isLate = true
-      this.#outlet.release(Number.POSITIVE_INFINITY)
-    })
+    const late = clock.after(PATIENCE_MS, () => this.#isLateNow())
     storage.put(this.#token, this.#record(), nowMs + LIFE_MS).then(
       () => {
         late.cancel()
@@ -152,14 +155,19 @@ export class Recording {
       (error: unknown) => {
         late.cancel()
         this.#isWriting = false
-        this.#isLate = true
-        this.#outlet.release(Number.POSITIVE_INFINITY)
+        this.#isLateNow()
         this.#waiting = [...waiting, ...this.#waiting]
         this.#isDue = true
         this.#failed(error)
         this.#retry = clock.after(RETRY_MS, () => this.#write())
       },
     )
+  }
+
+  #isLateNow(): void {
+    if (!this.#isLate) this.#options.onLate()
+    this.#isLate = true
+    this.#outlet.release(Number.POSITIVE_INFINITY)
   }
 
   #failed(error: unknown): void {
