@@ -8,17 +8,17 @@ import { defineModule } from './module.ts'
 const ROMEO = 'romeo@verona.example'
 const JULIET = 'juliet@verona.example/balcony'
 
-/** Looks at the first message for as long as it is told to. */
-const slow = () => {
+/** Looks at a message for as long as it is told to. */
+const slow = (id: string) => {
   const reached = Promise.withResolvers<void>()
   const released = Promise.withResolvers<void>()
   const module = defineModule({
     name: 'slow',
-    summary: 'Holds up the first message.',
+    summary: 'Holds up one message.',
     start: () => ({
       hooks: [
         guard('inbound', async ({ stanza }) => {
-          if (stanza.id !== 'm1') return undefined
+          if (stanza.id !== id) return undefined
           reached.resolve()
           await released.promise
           return undefined
@@ -29,29 +29,53 @@ const slow = () => {
   return { module, isReached: reached.promise, release: released.resolve }
 }
 
-const { module, isReached, release } = slow()
+const says = (id: string) => xml`<message type="chat" to="${ROMEO}" id="${id}"><body>${id}</body></message>`
+const hears = (id: string, late: boolean) =>
+  xml`<message type="chat" from="${JULIET}" to="${ROMEO}" id="${id}"><body>${id}</body>${late ? `<delay xmlns="urn:xmpp:delay" from="verona.example" stamp="${any}"/>` : ''}
+    <stanza-id xmlns="urn:xmpp:sid:0" by="${ROMEO}" id="${any}"/></message>`
+
+const first = slow('m1')
 
 conversation(
   'RFC 6120 §10.1: what was sent while a home was looked for comes first, when that turns out to be here',
-  { modules: [presence, offline, module], nodes: 2, carriers: ['memory'] },
+  { modules: [presence, offline, first.module], nodes: 2, carriers: ['memory'] },
   async ({ connect, createAccount, comesBy }) => {
     await createAccount(ROMEO)
     comesBy(0)
     const juliet = await connect(JULIET)
-    const says = (id: string) => juliet.sends(xml`<message type="chat" to="${ROMEO}" id="${id}"><body>${id}</body></message>`)
-    await says('m1')
-    await isReached
-    await says('m2')
+    await juliet.sends(says('m1'))
+    await first.isReached
+    await juliet.sends(says('m2'))
     for (let turns = 0; turns < 50; turns++) await turn()
-    release()
+    first.release()
     await juliet.receivesNothing()
     const romeo = await connect(`${ROMEO}/orchard`)
     await romeo.sends('<presence/>')
     await romeo.receives(`<presence from="${romeo.jid}" to="${ROMEO}"/>`)
-    for (const id of ['m1', 'm2'])
-      await romeo.receives(
-        xml`<message type="chat" from="${JULIET}" to="${ROMEO}" id="${id}"><body>${id}</body><delay xmlns="urn:xmpp:delay" from="verona.example" stamp="${any}"/>
-          <stanza-id xmlns="urn:xmpp:sid:0" by="${ROMEO}" id="${any}"/></message>`,
-      )
+    for (const id of ['m1', 'm2']) await romeo.receives(hears(id, true))
+  },
+)
+
+const second = slow('m2')
+
+conversation(
+  'decision 0010: an account does not leave a home at which something for it has begun',
+  { modules: [presence, offline, second.module], nodes: 2, carriers: ['memory'] },
+  async ({ connect, createAccount, comesBy, clock }) => {
+    await createAccount(ROMEO)
+    comesBy(0)
+    const juliet = await connect(JULIET)
+    await juliet.sends(says('m1'))
+    await juliet.receivesNothing()
+    clock.advance('20s')
+    await juliet.sends(says('m2'))
+    await second.isReached
+    comesBy(1)
+    const romeo = await connect(`${ROMEO}/orchard`)
+    await romeo.sends('<presence/>')
+    await romeo.receives(`<presence from="${romeo.jid}" to="${ROMEO}"/>`)
+    await romeo.receives(hears('m1', true))
+    second.release()
+    await romeo.receives(hears('m2', false))
   },
 )

@@ -34,6 +34,13 @@ export interface Arrival {
   readonly isBehind: LogId | undefined
 }
 
+/** Something that is done here for an address: it is not given to another node before `end`, which is called once, by whoever is last. */
+export interface Stay {
+  /** The stanza is on its way to the disk, and ends it there. */
+  isStored: boolean
+  readonly end: () => void
+}
+
 /** Handles what arrives here for an address that is at home here, or for an account that is at home nowhere and needs no home for it. */
 export type Arrive = (stanza: Stanza, from: Address, to: Address, arrival: Arrival) => Handled | Promise<Handled>
 
@@ -142,6 +149,12 @@ export class Forwarding {
   /** Whether something that this sender sent to addresses elsewhere has come back here, where they are by now, and is being handled. */
   isHandling(from: Address): boolean {
     return this.#senders.size > 0 && this.#senders.get(from.jid)?.isBusy === true
+  }
+
+  /** Something begins for an address that is at home here. */
+  stay(key: string): Stay {
+    this.#residence.enter(key)
+    return { isStored: false, end: () => this.#residence.exit(key) }
   }
 
   /** Sends a stanza with both addresses to the home of its addressee, wherever that is. */

@@ -1,7 +1,7 @@
 import type { Address, BareJid } from '#stanzas/jid.ts'
 import type { Stanza, StanzaKind } from '#stanzas/stanza.ts'
 import type { LogId } from '#storage/shapes.ts'
-import type { Arrival } from './forwarding.ts'
+import type { Arrival, Stay } from './forwarding.ts'
 import type { Session } from './session.ts'
 
 /**
@@ -19,6 +19,8 @@ export interface Passage {
   readonly session: Session | undefined
   /** How it came, where it came from another node. */
   readonly arrival?: Arrival
+  /** What keeps the account of `to` at home here, when others could take it, until the stanza is done. */
+  readonly stay?: Stay
   /** Observers of messages: its id in the ledger, and the sessions of `to` that got it or will read it there. */
   readonly entry?: LogId | undefined
   readonly recipients?: readonly Session[]

@@ -113,6 +113,25 @@ export class Router {
     return isAhead || !forwarding.isHere(homeKey(to)) ? forwarding : undefined
   }
 
+  /** What is done for an account here keeps it here, so that nothing is stored for it behind the back of a new home. */
+  #staying<T>(passage: Passage, run: (staying: Passage) => T | Promise<T>): T | Promise<T> {
+    if (this.#forwarding === undefined || (passage.to.localpart === '' && this.isLocal(passage.to))) return run(passage)
+    const stay = this.#forwarding.stay(homeKey(passage.to))
+    const done = (): void => {
+      if (!stay.isStored) stay.end()
+    }
+    let outcome: T | Promise<T>
+    try {
+      outcome = run({ ...passage, stay })
+    } catch (error) {
+      done()
+      throw error
+    }
+    if (outcome instanceof Promise) return outcome.finally(done)
+    done()
+    return outcome
+  }
+
   /** A stanza from elsewhere to an address that is at home here, or to an account that is at home nowhere. */
   arrive(stanza: Stanza, from: Address, to: Address, arrival: Arrival): Handled | Promise<Handled> {
     const passage: Passage = { stanza, from, to, session: undefined, arrival }
@@ -180,7 +199,9 @@ export class Router {
 
   #message(passage: Passage): Handled | Promise<Handled> {
     const forwarding = this.#wayTo(passage.to, passage.from)
-    return forwarding === undefined ? this.#messageHere(passage) : this.#messageElsewhere(forwarding, passage)
+    return forwarding === undefined
+      ? this.#staying(passage, (staying) => this.#messageHere(staying))
+      : this.#messageElsewhere(forwarding, passage)
   }
 
   #messageElsewhere(forwarding: Forwarding, passage: Passage): Handled | Promise<Handled> {
@@ -332,7 +353,8 @@ export class Router {
   }
 
   #append(id: LogId, passage: Passage, remembered: Remembered, settled: (refusal: StanzaError | undefined) => void): void {
-    const { stanza } = passage
+    const { stanza, stay } = passage
+    if (stay !== undefined) stay.isStored = true
     this.#ledger.append(id, stanza, passage.from, passage.to, remembered, (error) => {
       let refusal: StanzaError | undefined
       try {
@@ -346,6 +368,7 @@ export class Router {
         else this.#onFailure(stanza, thrown)
       }
       settled(refusal)
+      stay?.end()
     })
   }
 
@@ -437,7 +460,7 @@ export class Router {
 
   #iqFrom(passage: Passage): undefined | Promise<undefined> {
     const forwarding = this.#wayTo(passage.to, passage.from)
-    if (forwarding === undefined) return this.#iqHere(passage)
+    if (forwarding === undefined) return this.#staying(passage, (staying) => this.#iqHere(staying))
     if (!this.isServed(passage.to)) throw new StanzaError('remote-server-not-found')
     forwarding.send(homeKey(passage.to), passage.stanza)
     return undefined
@@ -490,7 +513,7 @@ export class Router {
 
   #inboundPresence(passage: Passage): undefined | Promise<undefined> {
     const forwarding = this.#wayTo(passage.to, passage.from)
-    if (forwarding === undefined) return this.#presenceHere(passage)
+    if (forwarding === undefined) return this.#staying(passage, (staying) => this.#presenceHere(staying))
     return then(this.#hooks.pass(this.#hooks.chain('leaving', 'presence'), passage), (passed) => {
       if (passed !== undefined) forwarding.send(homeKey(passage.to), passed)
       return undefined
