@@ -5,7 +5,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { MongoClient } from 'mongodb'
 import { forEachIndex, PASSWORD, registerAccounts, usernameOf } from '../client/accounts.ts'
-import type { Connection } from '../client/connection.ts'
+import type { Connection, Target } from '../client/connection.ts'
 import { attributeOf, bind, logIn } from '../client/login.ts'
 import { messageWriter } from '../load/message.ts'
 import { startDatabase } from '../servers/database.ts'
@@ -43,34 +43,41 @@ const counts = async (): Promise<Counts> => {
 
 const [one, two] = fleet.nodes
 if (one === undefined || two === undefined) throw new Error('a fleet of no nodes')
-const targetOf = ({ ports, domain }: RunningServer) => ({ kind: 'tcp', port: ports.c2s, domain }) as const
+const places = { one: targetOf(one), two: targetOf(two) }
 const connections: Connection[] = []
 
 await registerAccounts(targetOf(one), ACCOUNTS)
-await sleep(1_000)
+// A part of the directory that nobody has asked for is empty and young, and gives nothing out for a while.
+await comeOnline()
+await leave()
+await sleep(8_000)
 const quiet = await counted(() => sleep(SILENCE_MS))
 say('a second of silence', quiet.used, SILENCE_MS / 1000)
-await unit('login, bind and presence', ACCOUNTS, () =>
-  forEachIndex(ACCOUNTS, 10, async (index) => {
-    const credentials = { username: usernameOf(index), password: PASSWORD, mechanism: 'PLAIN' as const }
-    const loggedIn = await logIn(targetOf(index % 2 === 0 ? one : two), credentials)
-    await bind(loggedIn, { resource: 'load', presence: true })
-    connections[index] = loggedIn.connection
-  }),
-)
+await unit('login, bind and presence', ACCOUNTS, comeOnline)
 await sleep(1_000)
 await unit('the first message to an address at another node', ACCOUNTS, () => send(0, ACCOUNTS))
 await unit('message to another node, one by one', MESSAGES, () => send(1, MESSAGES))
 await unit('page of 50 of an archive', PAGES, () => pages())
-await unit('logout', ACCOUNTS, async () => {
-  for (const connection of connections) connection.close()
-  await sleep(2_000)
-})
+await unit('logout', ACCOUNTS, leave)
 await client.close()
 await fleet.end()
 await redis.end()
 await database.end()
 process.exit(0)
+
+function comeOnline(): Promise<void> {
+  return forEachIndex(ACCOUNTS, 10, async (index) => {
+    const credentials = { username: usernameOf(index), password: PASSWORD, mechanism: 'PLAIN' as const }
+    const loggedIn = await logIn(index % 2 === 0 ? places.one : places.two, credentials)
+    await bind(loggedIn, { resource: 'load', presence: true })
+    connections[index] = loggedIn.connection
+  })
+}
+
+async function leave(): Promise<void> {
+  for (const connection of connections) connection.close()
+  await sleep(2_000)
+}
 
 async function send(run: number, messages: number): Promise<void> {
   for (let at = 0; at < messages; at++) {
@@ -79,6 +86,10 @@ async function send(run: number, messages: number): Promise<void> {
     await sleep(APART_MS)
   }
   await sleep(500)
+}
+
+function targetOf({ ports, domain }: RunningServer): Target {
+  return { kind: 'tcp', port: ports.c2s, domain }
 }
 
 async function pages(): Promise<void> {
