@@ -182,6 +182,18 @@ describe('the parts of the cluster know each other', () => {
     for (const each of [...databases, 'redis']) expect(services[each]?.ports).toBeUndefined()
   })
 
+  test('Redis: the one that the nodes ask, which each calls by its container', () => {
+    const { hostname, port } = new URL(cluster.cluster.redis ?? '')
+    expect([hostname, port]).toEqual(['redis', '6379'])
+    expect(services.redis?.command).toEqual(['redis-server', '--save', '', '--appendonly', 'no'])
+    // As published with 7.0, which the nodes ask for.
+    expect(Number(/redis:(\d+)/.exec(services.redis?.image ?? '')?.[1])).toBeGreaterThanOrEqual(7)
+    expect(cluster.cluster.node).toBeUndefined()
+    const names = nodes.map((name) => services[name]?.hostname)
+    expect(new Set(names).size).toBe(nodes.length)
+    for (const each of nodes) expect(services[each]?.networks).toContain('back')
+  })
+
   test('one domain everywhere', () => {
     expect(single.domain).toBe(cluster.domain)
     expect(read('haproxy.cfg')).toContain(`to='${cluster.domain}'`)
