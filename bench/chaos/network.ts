@@ -4,7 +4,7 @@ import type { Chance } from '../../conformance/fuzz/chance.ts'
 
 type Pair = { readonly client: Socket; readonly node: Socket; isHeld: boolean }
 
-/** The network between the clients and one node, which may fail. */
+/** The network between clients and a server, which may fail. */
 export class Network {
   readonly port: number
   readonly #pairs = new Set<Pair>()
@@ -58,6 +58,18 @@ export class Network {
       node.resetAndDestroy()
     }
     return some.length
+  }
+
+  /** Resets everything, and lets nobody in until `open`. */
+  async shut(): Promise<void> {
+    const closed = once(this.#server, 'close')
+    this.close()
+    await closed
+  }
+
+  async open(): Promise<void> {
+    this.#server.listen(this.port, '127.0.0.1')
+    await once(this.#server, 'listening')
   }
 
   close(): void {

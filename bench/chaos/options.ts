@@ -7,6 +7,8 @@ export type ChaosOptions = {
   /** Messages a second, of all clients together. */
   readonly rate: number
   readonly report: string
+  /** Whether the database is the bench's own, which bears more than those that stand in for MongoDB in tests. */
+  readonly isInMemory: boolean
   /** The kinds of faults that there are; all, when it names none. */
   readonly only: readonly string[]
 }

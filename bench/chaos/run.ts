@@ -25,6 +25,7 @@ const USAGE = `npm run chaos -- [options]
   --accounts N     (default 24)
   --rate N         messages a second of all clients together (default 10)
   --only LIST      these kinds of faults only: ${[...new Set(ROUND)].join(', ')}
+  --memory         the bench's database in memory, which bears more and is cut off instead of killed
   --report FOLDER  where the report, the plot, the events and the logs go (default .cache/chaos)
 `
 /** Who is not answered for so long counts as not served. */
@@ -50,11 +51,11 @@ class Run {
   }
 
   async play(): Promise<boolean> {
-    const { nodes, accounts, seed, seconds, report, only } = this.#options
+    const { nodes, accounts, seed, seconds, report, only, isInMemory } = this.#options
     rmSync(report, { recursive: true, force: true })
     mkdirSync(report, { recursive: true })
     const folder = makeFolder('chaos')
-    const fleet = await Fleet.start(nodes, folder, (event, node, detail) => this.#tell(node.name, event, { detail }))
+    const fleet = await Fleet.start(nodes, folder, isInMemory, (event, node, detail) => this.#tell(node.name, event, { detail }))
     try {
       const plans = population(accounts)
       await makeAccounts(fleet, accounts)
@@ -272,6 +273,7 @@ const { values } = parseArgs({
     nodes: { type: 'string', default: '3' },
     accounts: { type: 'string', default: '24' },
     rate: { type: 'string', default: '10' },
+    memory: { type: 'boolean', default: false },
     only: { type: 'string', default: '' },
     report: { type: 'string', default: '.cache/chaos' },
     help: { type: 'boolean', default: false },
@@ -280,7 +282,7 @@ const { values } = parseArgs({
 
 if (values.help) process.stdout.write(USAGE)
 else {
-  const { report, only, ...numbers } = values
+  const { report, only, memory, ...numbers } = values
   const [seconds, seed, nodes, accounts, rate] = [
     numbers.seconds,
     numbers.seed,
@@ -296,6 +298,7 @@ else {
     accounts,
     rate,
     report,
+    isInMemory: memory,
     only: only.split(',').filter((kind) => kind !== ''),
   }).play()
   process.exit(isKept ? 0 : 1)

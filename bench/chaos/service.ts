@@ -5,6 +5,7 @@ import { delimiter, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { MongoClient } from 'mongodb'
 import { endProcess, freePort, startProcess, waitForPort } from '../processes.ts'
+import { Network } from './network.ts'
 
 /** What the nodes rest on: a process at a port of its own, which can be killed and started again with what it has on disk. */
 export type Service = {
@@ -31,6 +32,21 @@ const CACHE = join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'wax
 const SECANTUS = join(CACHE, 'secantusdb', 'bin', 'secantusd-py')
 const FERRET = join(CACHE, 'ferretdb')
 
+/** The bench's stand-in, which is quick and keeps nothing: instead of being killed it is cut off, with commands that it has carried out and not answered. */
+export const startMemoryDatabase = async (folder: string): Promise<Service> => {
+  const memory = await serve('memory', folder, String, {
+    file: process.execPath,
+    args: (port) => [join(import.meta.dirname, '../servers/memory-database.ts'), `${port}`],
+  })
+  const network = await Network.to(Number(memory.url))
+  return {
+    name: 'a stand-in in memory, which is cut off instead of killed',
+    url: `mongodb://127.0.0.1:${network.port}/waxwing`,
+    kill: () => network.shut(),
+    start: () => network.open(),
+  }
+}
+
 /** Starts the database that is there: the one that is named, else a `mongod`, else a stand-in that conformance/install-mongodb.sh gets. */
 export const startDatabase = async (folder: string): Promise<Service> => {
   const given = process.env.WAXWING_TEST_MONGODB_URL
@@ -51,7 +67,7 @@ export const startDatabase = async (folder: string): Promise<Service> => {
     return database
   }
   // It writes its journal at each commit, so what was acknowledged outlives its process.
-  if (existsSync(SECANTUS) && process.env.WAXWING_CHAOS_FERRETDB === undefined)
+  if (existsSync(SECANTUS))
     return serve('SecantusDB, standing in for MongoDB', folder, urlOf, {
       file: SECANTUS,
       args: (port, data) => ['--port', `${port}`, '--storage-path', data, '--log-level', 'WARNING'],
