@@ -53,7 +53,10 @@ export const el = (
   ...children: readonly (Node | undefined)[]
 ): Element => {
   const present: Record<string, string> = {}
-  for (const [key, value] of Object.entries(attrs)) if (value !== undefined) present[key] = value
+  for (const key in attrs) {
+    const value = attrs[key]
+    if (value !== undefined) present[key] = value
+  }
   return new Element(
     ns,
     name,

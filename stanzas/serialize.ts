@@ -17,8 +17,9 @@ export const serialize = (element: Element, parentNs: string): Wire => {
   let text = `<${name}`
   if (element.ns !== parentNs) text += ` xmlns='${escapeAttribute(element.ns)}'`
   let qualifiedCount = 0
-  for (const [key, attribute] of Object.entries(element.attrs)) {
-    const value = escapeAttribute(attribute)
+  const { attrs } = element
+  for (const key in attrs) {
+    const value = escapeAttribute(attrs[key] ?? '')
     if (key.startsWith('{')) text += qualified(key, value, qualifiedCount++)
     else text += ` ${toWire(key)}='${value}'`
   }

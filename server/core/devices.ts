@@ -229,8 +229,8 @@ export class Devices {
 
 /** Whether the token is still the device's, and not used so often. */
 const holds = (device: Device | undefined, { secret }: Token, count: number | undefined): boolean => {
-  const held = [device?.current, device?.next].find((token) => token?.secret === secret)
-  return held !== undefined && (count === undefined || held.count === undefined || count > held.count)
+  const held = device?.current?.secret === secret ? device.current : device?.next
+  return held?.secret === secret && (count === undefined || held.count === undefined || count > held.count)
 }
 
 const keyOf = (account: BareJid, id: string): string => `${account}/${id}`

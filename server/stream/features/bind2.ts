@@ -68,11 +68,8 @@ export class Bind2 {
     say: (session: Session, bound: Element) => void,
   ): void | Promise<void> {
     if (session.device !== undefined) this.#options.supersede(session)
-    const answers = [...this.#told.map(({ tell }) => tell(session)), ...this.#answers(stream, session, request)]
-    if (!answers.some((answer) => answer instanceof Promise)) {
-      const ready = answers.filter((answer): answer is Element | undefined => !(answer instanceof Promise))
-      return say(session, el(NS_BIND2, 'bound', {}, ...ready))
-    }
+    const answers = this.#answers(stream, session, request)
+    if (areReady(answers)) return say(session, el(NS_BIND2, 'bound', {}, ...answers))
     // What comes for the session meanwhile follows behind.
     stream.precede()
     return Promise.all(answers.map((answer) => this.#settled(session, answer))).then((ready) => {
@@ -81,16 +78,16 @@ export class Bind2 {
     })
   }
 
-  /** Each feature once; what is unknown is passed over (XEP-0386 §3.2). */
+  /** What is told, and what is asked for: each feature once; what is unknown is passed over (XEP-0386 §3.2). */
   #answers(stream: C2sStream, session: Session, request: Element): readonly Answer[] {
-    const done = new Set<unknown>()
-    const answers: Answer[] = []
+    const done: unknown[] = []
+    const answers: Answer[] = this.#told.map(({ tell }) => tell(session))
     for (const element of request.getChildren()) {
       const { ns, name } = element
       const isManagement = ns === NS_STREAM_MANAGEMENT && name === 'enable'
       const feature = isManagement ? ns : this.#asked.find((each) => each.ns === ns && each.names.includes(name))
-      if (feature === undefined || done.has(feature)) continue
-      done.add(feature)
+      if (feature === undefined || done.includes(feature)) continue
+      done.push(feature)
       answers.push(
         typeof feature === 'string' ? this.#options.streamManagement.enable(stream, element) : feature.handle(session, element),
       )
@@ -108,6 +105,9 @@ export class Bind2 {
     }
   }
 }
+
+const areReady = (answers: readonly Answer[]): answers is readonly (Element | undefined)[] =>
+  !answers.some((answer) => answer instanceof Promise)
 
 /** XEP-0386 §3.2.1: the client's tag, and what is the same whenever this client binds. A tag that no resource can begin with is left out. */
 const addressFor = (account: BareJid, device: string | undefined, tag: string | undefined): Address | undefined => {
