@@ -109,7 +109,9 @@ export async function fleetChat(
       serverPid: first.pid,
       nodes: nodes.map((node) => ({ target: targetOf(node), pid: node.pid })),
       besides: { redis: redis.pid, database: database.pid },
-      ...{ accounts: scale.accounts, window: scale.window, warmupSeconds: scale.warmupSeconds, seconds: scale.seconds },
+      ...{ accounts: scale.accounts, window: scale.window, seconds: scale.seconds },
+      // Each node learns to be quick by itself.
+      warmupSeconds: scale.warmupSeconds * (count + 1),
       messages: 0,
       streamManagement: false,
       isKeptByNobody: isKeptByNobody === true,
