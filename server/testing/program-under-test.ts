@@ -148,11 +148,16 @@ export class ProgramUnderTest {
     return visit(Number(port))
   }
 
-  /** Logs in and binds. */
+  /** Logs in and binds; tried again, since a fleet whose Redis is new gives no homes for a while. */
   async connect(name: string, resource: string): Promise<Actor> {
-    const actor = await this.visit()
-    await actor.logsIn(name, PASSWORD)
-    await actor.binds(resource)
-    return actor
+    for (let tries = 1; ; tries++)
+      try {
+        const actor = await this.visit()
+        await actor.logsIn(name, PASSWORD)
+        await actor.binds(resource)
+        return actor
+      } catch (error) {
+        if (tries === 4) throw error
+      }
   }
 }
