@@ -5,6 +5,7 @@ import type { Logger } from './base/log.ts'
 import { NodeLease } from './cluster/node-lease.ts'
 import { connectRedis, type Redis } from './cluster/redis.ts'
 import { openRedisBus } from './cluster/redis-bus.ts'
+import { beginLives } from './cluster/redis-directory.ts'
 import { openRedisHomes } from './cluster/redis-homes.ts'
 import { HomesError } from './core/homes.ts'
 import type { FleetParts } from './fleet.ts'
@@ -32,6 +33,7 @@ export const joinFleet = async (
   const redis = await reachRedis(url, log, onWait)
   try {
     const common = { redis, fleet: domain, clock: systemClock, log }
+    await beginLives(redis, domain)
     const lease = await NodeLease.join({ ...common, name: cluster.node ?? nameOfMachine(), onWait })
     const bus = await openRedisBus({ ...common, lease })
     const homes = openRedisHomes({ ...common, lease, bus })

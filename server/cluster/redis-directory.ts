@@ -49,6 +49,17 @@ export interface RedisDirectoryOptions {
 
 const SETTLE_MS = 5_000
 
+const keysOf = (fleet: string, bucket: number): readonly string[] => {
+  const tag = `waxwing:{${fleet}:${bucket}}`
+  return [`${tag}:homes`, `${tag}:state`]
+}
+
+/** Lets the life of each bucket in a new Redis begin: whoever asked one for the first time would wait until nodes may have registered again. */
+export const beginLives = async (redis: Redis, fleet: string, settleMs: number = SETTLE_MS): Promise<void> => {
+  const looks = Array.from({ length: BUCKETS }, (_, index) => redis.run(HOMES, keysOf(fleet, index), [String(settleMs), '']))
+  await Promise.all(looks)
+}
+
 /** The directory of homes in Redis. Operations of one bucket go there one batch after the other; what came meanwhile is the next batch. */
 export class RedisDirectory implements Directory {
   readonly #redis: Redis
@@ -68,9 +79,15 @@ export class RedisDirectory implements Directory {
     this.#settleMs = settleMs
     this.#me = textOf(lease.self)
     this.#buckets = Array.from({ length: BUCKETS }, (_, index) => {
-      const tag = `waxwing:{${fleet}:${index}}`
-      const keys = [`${tag}:homes`, `${tag}:state`]
-      return { keys, waiting: [], isBusy: false, held: new Set(), told: undefined, life: undefined, isTelling: false }
+      return {
+        keys: keysOf(fleet, index),
+        waiting: [],
+        isBusy: false,
+        held: new Set(),
+        told: undefined,
+        life: undefined,
+        isTelling: false,
+      }
     })
     lease.onNewLife(() => {
       for (const bucket of this.#buckets) this.#look(bucket)
@@ -201,8 +218,8 @@ export class RedisDirectory implements Directory {
   }
 
   #look(bucket: Bucket): void {
-    // What was never asked holds nothing of this node.
-    if (bucket.told !== undefined && !this.#isClosed) void this.#run(bucket, []).catch(() => (bucket.told = ''))
+    // Also what holds nothing of this node: its life begins with the first look.
+    if (!this.#isClosed) void this.#run(bucket, []).catch(() => (bucket.told = ''))
   }
 
   /** Tells Redis again what this node holds, after it forgot; once more when it forgot meanwhile. */

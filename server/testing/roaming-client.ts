@@ -50,14 +50,14 @@ export class RoamingClient {
 
   /** Stays online until it is told to end. */
   async live(): Promise<void> {
-    let awaySinceMs: number | undefined
+    let awaySinceMs = performance.now()
     while (!this.#hasEnded) {
       const actor = await this.#comesBack().catch(() => undefined)
       if (actor === undefined) {
         await pause(RETRY_MS)
         continue
       }
-      if (awaySinceMs !== undefined) this.longestAwayMs = Math.max(this.longestAwayMs, performance.now() - awaySinceMs)
+      this.longestAwayMs = Math.max(this.longestAwayMs, performance.now() - awaySinceMs)
       this.#actor = actor
       await this.#listens(actor)
       this.#actor = undefined
