@@ -1,9 +1,10 @@
 import type { FigureName } from './figures.ts'
 
-/** What a row's median must not exceed, for Waxwing. */
+/** What a row's median must not exceed, for Waxwing, or fall below. */
 export type Budget =
   /** An absolute figure. */
   | { readonly kind: 'at-most'; readonly row: string; readonly figure: FigureName; readonly value: number }
+  | { readonly kind: 'at-least'; readonly row: string; readonly figure: FigureName; readonly value: number }
   /** A share of what the better peer needs for the same work in the same run. */
   | { readonly kind: 'of-better-peer'; readonly row: string; readonly figure: FigureName; readonly share: number }
   /** A multiple of another row of ours. */
@@ -31,6 +32,12 @@ export const BUDGETS: readonly Budget[] = [
   { kind: 'at-most', row: 'archive', figure: 'lastPageMs', value: 2 },
   { kind: 'at-most', row: 'pep', figure: 'cpuUs', value: 6 },
   { kind: 'at-most', row: 'pep-many', figure: 'cpuUs', value: 6 },
+  { kind: 'at-most', row: 'cluster-durable', figure: 'twoNodesTimes', value: 3 },
+  { kind: 'at-most', row: 'cluster-durable', figure: 'threeNodesTimes', value: 3 },
+  { kind: 'at-most', row: 'cluster-bare', figure: 'twoNodesTimes', value: 3 },
+  { kind: 'at-most', row: 'cluster-bare', figure: 'threeNodesTimes', value: 3 },
+  { kind: 'at-least', row: 'workers', figure: 'workersGainByCpu', value: 1.6 },
+  { kind: 'at-least', row: 'workers-durable', figure: 'workersGainByCpu', value: 1.6 },
   ...nothingLost('kill-read'),
   ...nothingLost('kill-away'),
   ...nothingLost('kill-hang'),

@@ -61,8 +61,10 @@ export function judge(results: readonly RowResult[]): readonly Verdict[] {
     const limit = limitOf(budget, measured)
     const what = `${row}: ${FIGURES[figure].head}`
     if (value === undefined || limit.value === undefined) return { budget, outcome: 'unknown', text: `${what} (${limit.text})` }
-    const text = `${what} ${show(figure, value)}, at most ${show(figure, limit.value)} (${limit.text})`
-    return { budget, text, outcome: value <= limit.value ? 'kept' : 'broken' }
+    const isLeast = budget.kind === 'at-least'
+    const text = `${what} ${show(figure, value)}, at ${isLeast ? 'least' : 'most'} ${show(figure, limit.value)} (${limit.text})`
+    const isKept = isLeast ? value >= limit.value : value <= limit.value
+    return { budget, text, outcome: isKept ? 'kept' : 'broken' }
   })
 }
 
@@ -74,6 +76,7 @@ function limitOf(
   const result = measured.get(row)
   switch (budget.kind) {
     case 'at-most':
+    case 'at-least':
       return { value: budget.value, text: 'an absolute figure' }
     case 'of-better-peer': {
       const peers = peersOf(result)
