@@ -32,8 +32,9 @@ export const joinFleet = async (
 ): Promise<Membership> => {
   const redis = await reachRedis(url, log, onWait)
   try {
-    const common = { redis, fleet: domain, clock: systemClock, log }
-    await beginLives(redis, domain)
+    const times = { leaseMs: cluster.lease, settleMs: cluster.lease }
+    const common = { redis, fleet: domain, clock: systemClock, log, ...times }
+    await beginLives(redis, domain, cluster.lease)
     const lease = await NodeLease.join({ ...common, name: cluster.node ?? nameOfMachine(), onWait })
     const bus = await openRedisBus({ ...common, lease })
     const homes = openRedisHomes({ ...common, lease, bus })

@@ -92,6 +92,11 @@ export const coreSchema = {
         doc: 'What this node is called; no two of them share a name. Without it, the name of the machine.',
         rule: NODE,
       }),
+      lease: duration('5s', {
+        min: '3s',
+        max: '5m',
+        doc: 'How long a node lives that cannot reach Redis, less a fifth, and so how long the accounts of one that died wait for another. The same at all nodes; all have to be stopped before it is changed.',
+      }),
     },
   }),
   workers: integer({

@@ -77,6 +77,8 @@ export class NodeLease {
           log.info('cluster-settling', { ms: Number(first) })
           options.onWait?.('it waits for other nodes of a fleet whose Redis is new')
           break
+        case 'differs':
+          throw new HomesError('unusable', `cluster.lease is ${seconds(first)} at other nodes, and ${seconds(all.settleMs)} here`)
         case 'taken':
           if (hasWaited) throw new HomesError('name-in-use', `another node is called ${name}: give this one another name`)
           hasWaited = true
@@ -176,6 +178,8 @@ export class NodeLease {
     for (const handler of this.#onFenced) handler(reason)
   }
 }
+
+const seconds = (ms: string | number | undefined): string => `${Number(ms) / 1_000} s`
 
 const ask = async (options: LeaseOptions, script: typeof JOIN, args: readonly string[]): Promise<readonly string[]> => {
   const tag = `waxwing:{${options.fleet}}`

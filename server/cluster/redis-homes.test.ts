@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import { createServer } from 'node:net'
 import { afterAll, afterEach, describe, expect, test } from 'vitest'
+import { nullLog } from '#server/base/log.ts'
 import { wire } from '#stanzas/wire.ts'
 import { recorded } from './contract/bus.ts'
 import { type Child, startChild } from './contract/child.ts'
@@ -8,6 +9,7 @@ import { allLinked, at } from './contract/homes.ts'
 import { type RedisTimes, redisFleet } from './contract/homes-subjects.ts'
 import { hasRedis, redisServer } from './contract/redis-server.ts'
 import { until } from './contract/until.ts'
+import { NodeLease } from './node-lease.ts'
 import { connectRedis } from './redis.ts'
 
 const JULIET = 'juliet@verona.example'
@@ -91,6 +93,19 @@ describe.skipIf(!hasRedis)('homes in Redis', async () => {
     }
     expect(reasons).toEqual(['a late'])
     expect(b.homes.isValid()).toBe(true)
+  })
+
+  test('a node that would wait for the others for another time than they would for it is refused, until they have left', async () => {
+    const { open, fleet, clock, settles } = fleetOf({ leaseMs: LONG_MS, settleMs: LONG_MS })
+    await settles()
+    const { lease, redis } = await open('a')
+    const join = () => NodeLease.join({ redis, fleet, name: 'b', clock, log: nullLog, leaseMs: 5_000, settleMs: 5_000 })
+    await expect(join()).rejects.toMatchObject({
+      reason: 'unusable',
+      message: 'cluster.lease is 600 s at other nodes, and 5 s here',
+    })
+    await lease.leave()
+    await (await join()).leave()
   })
 
   test('a node that the directory gave up is expelled', async () => {

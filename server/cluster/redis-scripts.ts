@@ -42,14 +42,17 @@ for i = 1, #all, 2 do
 end
 local function hold(epoch, number)
   redis.call('HSET', entries, name, string.format('%.0f %d %.0f', epoch, number, now + lease))
+  redis.call('HSET', state, 'settle', ARGV[1])
 end
 `
 
-/** Answers ['settling', ms], ['taken', ms], ['full'] or ['joined', epoch, number]. The epoch is also the time, so that it grows even where Redis forgot the last one. */
+/** Answers ['settling', ms], ['differs', ms], ['taken', ms], ['full'] or ['joined', epoch, number]. The epoch is also the time, so that it grows even where Redis forgot the last one. */
 export const JOIN: Script = {
   name: 'join',
   source: `${NODES}
 if wait > 0 then return {'settling', wait} end
+local settle = redis.call('HGET', state, 'settle')
+if next(living) and settle and settle ~= ARGV[1] then return {'differs', settle} end
 if living[name] then return {'taken', living[name][3] - now} end
 local last = redis.call('HMGET', state, 'epoch', 'number')
 local epoch = math.max(tonumber(last[1] or 0) + 1, now)
