@@ -66,27 +66,27 @@ export class Books {
     return message
   }
 
-  /** Takes a message stanza that a device received; answers with whether it was one of ours that it had not. */
+  /** Takes a message stanza that a device received. */
   receive(
     device: DevicePlan,
     xml: string,
     place: { readonly atMs: number; readonly node: string; readonly session: number; readonly account: string },
-  ): boolean {
-    const id = attributeOf(xml, 'id') ?? ''
-    const message = this.#byId.get(id)
+  ): { readonly message: Message; readonly copy: Copy; readonly isNew: boolean } | undefined {
+    const message = this.#byId.get(attributeOf(xml, 'id') ?? '')
     if (message === undefined) {
       this.strangers.push(`${device.name}: ${xml.slice(0, 300)}`)
-      return false
+      return undefined
     }
     if (attributeOf(xml, 'type') === 'error') {
       message.refused ??= conditionOf(xml)
-      return false
+      return undefined
     }
     const { account, ...where } = place
     const isNew = message.copies.every((copy) => copy.device !== device.name)
-    message.copies.push({ device: device.name, ...where, stanzaId: stanzaIdIn(xml, account) })
+    const copy = { device: device.name, ...where, stanzaId: stanzaIdIn(xml, account) }
+    message.copies.push(copy)
     if (isNew) this.#checkOrder(device, message, place.atMs)
-    return isNew
+    return { message, copy, isNew }
   }
 
   #checkOrder(device: DevicePlan, message: Message, atMs: number): void {

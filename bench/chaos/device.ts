@@ -281,7 +281,17 @@ export class Device {
     } else if (xml.startsWith('<message')) {
       if (xml.includes(`urn:xmpp:mam:2`) && xml.includes('<result')) return this.#onResult?.(xml)
       const place = { atMs: this.#world.nowMs(), node: link.node, session: this.session, account: this.bareJid }
-      if (this.#world.books.receive(this.plan, xml, place)) this.#world.onReceived()
+      const received = this.#world.books.receive(this.plan, xml, place)
+      if (received?.isNew === true) this.#world.onReceived()
+      const { message, copy } = received ?? {}
+      const isLate = xml.includes('urn:xmpp:delay')
+      this.#world.tell(this.plan.name, 'received', {
+        id,
+        h: this.#counts.heard,
+        stanzaId: copy?.stanzaId,
+        isLate,
+        sentAt: message?.sentAtMs,
+      })
     }
   }
 
