@@ -60,6 +60,7 @@ describe.skipIf(database === undefined || !hasRedis)(`three nodes, with ${hasRed
   test('a rolling restart loses nothing, doubles nothing, and keeps no client away for long; the last node has nobody to leave them to', async () => {
     const nodes = await startNodes()
     const clients = await startClients(nodes)
+    await expect.poll(() => clients.every(({ isOnline }) => isOnline), { timeout: 20_000 }).toBe(true)
     let isOver = false
     const talking = (async () => {
       while (!isOver) {

@@ -43,6 +43,10 @@ export class RoamingClient {
     this.#next = firstNode
   }
 
+  get isOnline(): boolean {
+    return this.#actor !== undefined
+  }
+
   /** Whether all that it wrote was acknowledged. */
   get isHeard(): boolean {
     return this.#unacked.length === 0
