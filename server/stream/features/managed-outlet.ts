@@ -189,9 +189,11 @@ export class ManagedOutlet implements Outlet {
     this.#queue.acknowledge(this.#covered(h), this.#onTaken)
     this.#dropGone()
     const again = this.#queue.unacked()
-    if (this.#recording === undefined) {
+    // While the store does not answer nothing waits for it: what is new would overtake this, and be taken for it by the counts.
+    if (this.#recording === undefined || this.#recording.isLate) {
       for (const { data } of again) sink.writeStanza(data)
       if (again.length > 0) this.request()
+      this.#recording?.changed()
     } else {
       this.#held = again.map(({ data }) => ({ data, isAgain: true }))
       this.#recording.changed()
