@@ -1,5 +1,6 @@
 import { test } from 'vitest'
 import { type Assembly, assemble } from '#server/assembly.ts'
+import type { Clock } from '#server/base/clock.ts'
 import { loadConfig, type Overrides } from '#server/base/config.ts'
 import { type Logger, nullLog } from '#server/base/log.ts'
 import { Metrics } from '#server/base/metrics.ts'
@@ -16,7 +17,7 @@ import { StanzaError } from '#stanzas/stanza-error.ts'
 import type { Driver } from '#storage/driver.ts'
 import { MemoryDriver } from '#storage/memory/driver.ts'
 import { Actor } from './actor.ts'
-import { FakeClock } from './fake-clock.ts'
+import { FakeClock, WallClock } from './fake-clock.ts'
 import { type Carrier, openLines } from './lines.ts'
 import { any, xml } from './match.ts'
 import { MemoryFleet } from './memory-bus.ts'
@@ -53,6 +54,8 @@ export interface Scene {
   interrupts(): Promise<void>
   /** What this node appends to the log from now on lands when it is told to, also after the node was lost. */
   delays(node: number): { land(): Promise<void> }
+  /** The wall clock of one node of several is put forward or back. */
+  jumps(node: number, byMs: number): void
   /** One node of several stops in peace. */
   drains(node: number): Promise<void>
   /** The server is killed, as by `kill -9`, and starts again over what it had given to the store; every connection is lost. */
@@ -103,7 +106,7 @@ const withNeeds = (modules: readonly Module[]): readonly Module[] => {
 /** The whole server but for its listeners, as conversations have it. */
 export const assembleServer = (
   options: ConversationOptions,
-  clock: FakeClock,
+  clock: Clock,
   driver: Driver,
   fleet?: FleetParts,
 ): Promise<Assembly> => {
@@ -198,6 +201,9 @@ const setUp = async (carrier: Carrier, options: ConversationOptions): Promise<{ 
         },
       }
     },
+    jumps(index, byMs) {
+      nodeAt(nodes, index).clock.jump(byMs)
+    },
     async drains(index) {
       const stopped = nodeAt(nodes, index)
       left.add(stopped)
@@ -266,12 +272,13 @@ interface Node {
   readonly server: Assembly
   readonly kill: () => void
   readonly delay: () => { land(): void }
+  readonly clock: WallClock
 }
 
 const startNodes = async (
   count: number,
   options: ConversationOptions,
-  clock: FakeClock,
+  common: FakeClock,
   driver: MemoryDriver,
   fleet: MemoryFleet,
 ): Promise<readonly Node[]> => {
@@ -279,13 +286,16 @@ const startNodes = async (
   for (let i = 0; i < count; i++) {
     const life = mortal(driver)
     const { delay } = life
-    if (count === 1) nodes.push({ server: await assembleServer(options, clock, life.driver), kill: () => life.kill(), delay })
+    const clock = new WallClock(common)
+    if (count === 1)
+      nodes.push({ server: await assembleServer(options, clock, life.driver), kill: () => life.kill(), delay, clock })
     else {
       const { kill, ...parts } = await fleet.join(`n${i}`)
       const server = await assembleServer(options, clock, life.driver, parts)
       nodes.push({
         server,
         delay,
+        clock,
         kill() {
           life.kill()
           kill()

@@ -10,6 +10,34 @@ interface Pending {
 /** 2026-01-01T00:00:00Z: where the tests' time begins. */
 const START_MS = 1_767_225_600_000
 
+/** The clock of one machine, whose wall clock may be wrong; all else is as it is for the others. */
+export class WallClock implements Clock {
+  readonly #true: Clock
+  #wrongByMs = 0
+
+  constructor(clock: Clock) {
+    this.#true = clock
+  }
+
+  nowMs(): number {
+    return this.#true.nowMs() + this.#wrongByMs
+  }
+  monotonicMs(): number {
+    return this.#true.monotonicMs()
+  }
+  after(delayMs: number, callback: () => void): Timer {
+    return this.#true.after(delayMs, callback)
+  }
+  every(intervalMs: number, callback: () => void): Timer {
+    return this.#true.every(intervalMs, callback)
+  }
+
+  /** Puts it forward, or back. */
+  jump(byMs: number): void {
+    this.#wrongByMs += byMs
+  }
+}
+
 /** A clock that tests turn by hand. */
 export class FakeClock implements Clock {
   #nowMs = START_MS
