@@ -79,3 +79,41 @@ conversation(
     await romeo.receives(hears('m2', false))
   },
 )
+
+conversation(
+  'decision 0010: what was to be stored for an account that another node took in just that moment goes to that node',
+  { modules: [presence, offline], nodes: 2, carriers: ['memory'] },
+  async ({ connect, createAccount, comesBy, driver, clock, settle }) => {
+    await createAccount(ROMEO)
+    comesBy(0)
+    const juliet = await connect(JULIET)
+    const reached = Promise.withResolvers<void>()
+    const released = Promise.withResolvers<void>()
+    const range = driver.log.range.bind(driver.log)
+    let isFirst = true
+    // The account comes to the first node, slowly.
+    Object.assign(driver.log, {
+      async range(...given: Parameters<typeof range>) {
+        if (given[0] === ROMEO && isFirst) {
+          isFirst = false
+          reached.resolve()
+          await released.promise
+        }
+        return range(...given)
+      },
+    })
+    await juliet.sends(says('m1'))
+    await reached.promise
+    comesBy(1)
+    const login = connect(`${ROMEO}/orchard`)
+    for (let turns = 0; turns < 50; turns++) await turn()
+    released.resolve()
+    const romeo = await login
+    await romeo.sends('<presence/>')
+    await romeo.ignores()
+    clock.advance('1s')
+    await settle()
+    await juliet.sends(says('m2'))
+    for (const id of ['m1', 'm2']) await romeo.receives(hears(id, false))
+  },
+)

@@ -240,6 +240,8 @@ export class Forwarding {
         if (way.open === 0) this.#ways.delete(key)
         return
       }
+      // Another node has asked for it in just this moment, and got it.
+      if (home === 'here' && !this.#residence.isHere(key)) return again()
       // Somebody came who needs one.
       if (home === 'nowhere' && !claims && way.waiting?.some((forward) => this.#needsHome(forward)) === true)
         return this.#find(key, way, deadlineMs)
