@@ -3,7 +3,7 @@ import type { Chance } from '../../conformance/fuzz/chance.ts'
 import { Network } from './network.ts'
 import { NodeProcess, type OnNodeEvent } from './node-process.ts'
 import type { Fault } from './schedule.ts'
-import { type Service, startDatabase, startMemoryDatabase, startRedis } from './service.ts'
+import { type Service, type StandIn, startDatabase, startRedis } from './service.ts'
 
 /** What is under fire: Redis, the database, the nodes, and the network before each. */
 export class Fleet {
@@ -19,9 +19,8 @@ export class Fleet {
     this.#networks = networks
   }
 
-  static async start(count: number, folder: string, isInMemory: boolean, onEvent: OnNodeEvent): Promise<Fleet> {
-    const starting = isInMemory ? startMemoryDatabase(folder) : startDatabase(folder)
-    const [redis, database] = await Promise.all([startRedis(folder), starting])
+  static async start(count: number, folder: string, wanted: StandIn | undefined, onEvent: OnNodeEvent): Promise<Fleet> {
+    const [redis, database] = await Promise.all([startRedis(folder), startDatabase(folder, wanted)])
     const nodes: NodeProcess[] = []
     // One after the other: the first makes the indexes.
     for (let at = 0; at < count; at++) {

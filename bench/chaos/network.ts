@@ -60,18 +60,6 @@ export class Network {
     return some.length
   }
 
-  /** Resets everything, and lets nobody in until `open`. */
-  async shut(): Promise<void> {
-    const closed = once(this.#server, 'close')
-    this.close()
-    await closed
-  }
-
-  async open(): Promise<void> {
-    this.#server.listen(this.port, '127.0.0.1')
-    await once(this.#server, 'listening')
-  }
-
   close(): void {
     this.#server.close()
     for (const { client, node } of this.#pairs) {

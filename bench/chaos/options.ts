@@ -1,3 +1,5 @@
+import type { StandIn } from './service.ts'
+
 /** How a run is made; the seed decides what happens when, not what comes of it. */
 export type ChaosOptions = {
   readonly seconds: number
@@ -7,8 +9,8 @@ export type ChaosOptions = {
   /** Messages a second, of all clients together. */
   readonly rate: number
   readonly report: string
-  /** Whether the database is the bench's own, which bears more than those that stand in for MongoDB in tests. */
-  readonly isInMemory: boolean
+  /** What stands in for MongoDB; without it, the one that is there. */
+  readonly database: StandIn | undefined
   /** The kinds of faults that there are; all, when it names none. */
   readonly only: readonly string[]
 }

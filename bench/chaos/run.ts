@@ -15,6 +15,7 @@ import { plot } from './plot.ts'
 import { population } from './population.ts'
 import { describeViolation, markdown } from './report.ts'
 import { describeFault, drawSchedule, ROUND, type Schedule } from './schedule.ts'
+import { STAND_INS } from './service.ts'
 import { recoveries, Timeline } from './timeline.ts'
 import { judge, type Violation } from './verdict.ts'
 
@@ -22,10 +23,10 @@ const USAGE = `npm run chaos -- [options]
   --seconds N      how long it lasts, the calm at the end included (default 600)
   --seed S         what happens when; what comes of it is up to the server (default 1)
   --nodes N        (default 3)
-  --accounts N     (default 24)
-  --rate N         messages a second of all clients together (default 10)
+  --accounts N     (default 36)
+  --rate N         messages a second of all clients together (default 30)
   --only LIST      these kinds of faults only: ${[...new Set(ROUND)].join(', ')}
-  --memory         the bench's database in memory, which bears more and is cut off instead of killed
+  --database NAME  what stands in for MongoDB: ${STAND_INS.join(', ')} (default: a MongoDB if there is one, else ${STAND_INS[0]})
   --report FOLDER  where the report, the plot, the events and the logs go (default .cache/chaos)
 `
 /** Who is not answered for so long counts as not served. */
@@ -51,11 +52,11 @@ class Run {
   }
 
   async play(): Promise<boolean> {
-    const { nodes, accounts, seed, seconds, report, only, isInMemory } = this.#options
+    const { nodes, accounts, seed, seconds, report, only, database } = this.#options
     rmSync(report, { recursive: true, force: true })
     mkdirSync(report, { recursive: true })
     const folder = makeFolder('chaos')
-    const fleet = await Fleet.start(nodes, folder, isInMemory, (event, node, detail) => this.#tell(node.name, event, { detail }))
+    const fleet = await Fleet.start(nodes, folder, database, (event, node, detail) => this.#tell(node.name, event, { detail }))
     try {
       const plans = population(accounts)
       await makeAccounts(fleet, accounts)
@@ -271,9 +272,9 @@ const { values } = parseArgs({
     seconds: { type: 'string', default: '600' },
     seed: { type: 'string', default: '1' },
     nodes: { type: 'string', default: '3' },
-    accounts: { type: 'string', default: '24' },
-    rate: { type: 'string', default: '10' },
-    memory: { type: 'boolean', default: false },
+    accounts: { type: 'string', default: '36' },
+    rate: { type: 'string', default: '30' },
+    database: { type: 'string' },
     only: { type: 'string', default: '' },
     report: { type: 'string', default: '.cache/chaos' },
     help: { type: 'boolean', default: false },
@@ -282,7 +283,8 @@ const { values } = parseArgs({
 
 if (values.help) process.stdout.write(USAGE)
 else {
-  const { report, only, memory, ...numbers } = values
+  const { report, only, ...numbers } = values
+  const database = STAND_INS.find((name) => name === values.database)
   const [seconds, seed, nodes, accounts, rate] = [
     numbers.seconds,
     numbers.seed,
@@ -290,7 +292,16 @@ else {
     numbers.accounts,
     numbers.rate,
   ].map(Number)
-  if (!seconds || seed === undefined || Number.isNaN(seed) || !nodes || !accounts || !rate) throw new Error(USAGE)
+  if (
+    !seconds ||
+    seed === undefined ||
+    Number.isNaN(seed) ||
+    !nodes ||
+    !accounts ||
+    !rate ||
+    (values.database !== undefined && database === undefined)
+  )
+    throw new Error(USAGE)
   const isKept = await new Run({
     seconds,
     seed,
@@ -298,7 +309,7 @@ else {
     accounts,
     rate,
     report,
-    isInMemory: memory,
+    database,
     only: only.split(',').filter((kind) => kind !== ''),
   }).play()
   process.exit(isKept ? 0 : 1)

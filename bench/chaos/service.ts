@@ -5,7 +5,6 @@ import { delimiter, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { MongoClient } from 'mongodb'
 import { endProcess, freePort, startProcess, waitForPort } from '../processes.ts'
-import { Network } from './network.ts'
 
 /** What the nodes rest on: a process at a port of its own, which can be killed and started again with what it has on disk. */
 export type Service = {
@@ -32,56 +31,53 @@ const CACHE = join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'wax
 const SECANTUS = join(CACHE, 'secantusdb', 'bin', 'secantusd-py')
 const FERRET = join(CACHE, 'ferretdb')
 
-/** The bench's stand-in, which is quick and keeps nothing: instead of being killed it is cut off, with commands that it has carried out and not answered. */
-export const startMemoryDatabase = async (folder: string): Promise<Service> => {
-  const memory = await serve('memory', folder, String, {
-    file: process.execPath,
-    args: (port) => [join(import.meta.dirname, '../servers/memory-database.ts'), `${port}`],
-  })
-  const network = await Network.to(Number(memory.url))
-  return {
-    name: 'a stand-in in memory, which is cut off instead of killed',
-    url: `mongodb://127.0.0.1:${network.port}/waxwing`,
-    kill: () => network.shut(),
-    start: () => network.open(),
-  }
-}
+/** Those that stand in for MongoDB; all of them keep what they acknowledged when they are killed. */
+export const STAND_INS = ['memory', 'secantusdb', 'ferretdb'] as const
+export type StandIn = (typeof STAND_INS)[number]
 
-/** Starts the database that is there: the one that is named, else a `mongod`, else a stand-in that conformance/install-mongodb.sh gets. */
-export const startDatabase = async (folder: string): Promise<Service> => {
+/** Starts the database that is asked for, else the one that is named in WAXWING_TEST_MONGODB_URL, else a `mongod`, else the bench's own. */
+export const startDatabase = async (folder: string, wanted: StandIn | undefined): Promise<Service> => {
   const given = process.env.WAXWING_TEST_MONGODB_URL
-  if (given !== undefined)
+  if (wanted === undefined && given !== undefined)
     return {
       name: 'the server of WAXWING_TEST_MONGODB_URL, which is not killed',
       url: given.replace(/^(mongodb(?:\+srv)?:\/\/[^/?]+)(?:\/[^?]*)?/, `$1/waxwing-chaos-${process.pid}`),
       start: () => Promise.resolve(),
     }
-  const urlOf = (port: number) => `mongodb://127.0.0.1:${port}/waxwing`
   const mongod = findMongod()
-  if (mongod !== undefined) {
-    const database = await serve('mongod', folder, (port) => `${urlOf(port)}?replicaSet=rs0`, {
-      file: mongod,
-      args: (port, data) => ['--port', `${port}`, '--bind_ip', '127.0.0.1', '--dbpath', data, '--replSet', 'rs0'],
-    })
-    await initiate(database.url)
-    return database
-  }
-  // It writes its journal at each commit, so what was acknowledged outlives its process.
-  if (existsSync(SECANTUS))
-    return serve('SecantusDB, standing in for MongoDB', folder, urlOf, {
-      file: SECANTUS,
-      args: (port, data) => ['--port', `${port}`, '--storage-path', data, '--log-level', 'WARNING'],
-    })
-  if (existsSync(FERRET))
-    return serve('FerretDB on SQLite, standing in for MongoDB', folder, urlOf, {
-      file: FERRET,
-      args: (port, data) => [
-        ...['--handler=sqlite', `--sqlite-url=file:${data}/`, `--state-dir=${data}`, `--listen-addr=127.0.0.1:${port}`],
-        ...['--telemetry=disable', '--debug-addr=-', '--log-level=error'],
-      ],
-    })
-  throw new Error('there is no database: run conformance/install-mongodb.sh, or name one in WAXWING_TEST_MONGODB_URL')
+  if (wanted !== undefined || mongod === undefined) return startStandIn(folder, wanted ?? 'memory')
+  const database = await serve('mongod', folder, (port) => `${urlOf(port)}?replicaSet=rs0`, {
+    file: mongod,
+    args: (port, data) => ['--port', `${port}`, '--bind_ip', '127.0.0.1', '--dbpath', data, '--replSet', 'rs0'],
+  })
+  await initiate(database.url)
+  return database
 }
+
+const startStandIn = (folder: string, wanted: StandIn): Promise<Service> => {
+  switch (wanted) {
+    case 'memory':
+      return serve('a database in memory with a journal, standing in for MongoDB', folder, urlOf, {
+        file: process.execPath,
+        args: (port, data) => [join(import.meta.dirname, '../servers/memory-database.ts'), `${port}`, join(data, 'journal')],
+      })
+    case 'secantusdb':
+      return serve('SecantusDB, standing in for MongoDB', folder, urlOf, {
+        file: SECANTUS,
+        args: (port, data) => ['--port', `${port}`, '--storage-path', data, '--log-level', 'WARNING'],
+      })
+    case 'ferretdb':
+      return serve('FerretDB on SQLite, standing in for MongoDB', folder, urlOf, {
+        file: FERRET,
+        args: (port, data) => [
+          ...['--handler=sqlite', `--sqlite-url=file:${data}/`, `--state-dir=${data}`, `--listen-addr=127.0.0.1:${port}`],
+          ...['--telemetry=disable', '--debug-addr=-', '--log-level=error'],
+        ],
+      })
+  }
+}
+
+const urlOf = (port: number): string => `mongodb://127.0.0.1:${port}/waxwing`
 
 const findMongod = (): string | undefined =>
   process.env.PATH?.split(delimiter)

@@ -1,10 +1,12 @@
 import { once } from 'node:events'
+import { existsSync, openSync, readFileSync, writeSync } from 'node:fs'
 import { type AddressInfo, createServer, type Socket } from 'node:net'
 import { BSON, type Document } from 'mongodb'
 
 /**
  * A server that speaks as much of MongoDB's protocol as the server needs, keeps documents in memory, and answers writes after as long as a journal takes. It promises nothing:
  * it is there so that the cost of nodes can be measured where no MongoDB is, and those that stand in for one in tests take a hundred times as long for a message.
+ * With a journal it outlives `kill -9`: commands that write are in the kernel's hands before they are answered, and are carried out again at the start.
  */
 
 type Collection = Map<string, Bucket>
@@ -218,15 +220,29 @@ const hello: Document = {
   logicalSessionTimeoutMinutes: 30,
 }
 
+let journal: number | undefined
+
+const commandIn = (message: Buffer): Document =>
+  BSON.deserialize(message.subarray(21, 21 + message.readInt32LE(21)), { promoteBuffers: false })
+
+/** Carries out what an earlier process had written down, and goes on writing there. */
+const resumeFrom = (file: string): void => {
+  const all = existsSync(file) ? readFileSync(file) : Buffer.alloc(0)
+  for (let at = 0; at + 16 <= all.length && at + all.readInt32LE(at) <= all.length; at += all.readInt32LE(at)) {
+    const command = commandIn(all.subarray(at, at + all.readInt32LE(at)))
+    answerTo(Object.keys(command)[0] ?? '', command)
+  }
+  journal = openSync(file, 'a')
+}
+
 const take = (socket: Socket, message: Buffer): void => {
   const isMessage = message.readInt32LE(12) === OP_MSG
   // Before it knows what it talks to, a driver asks in the old way.
-  const command: Document = isMessage
-    ? BSON.deserialize(message.subarray(21, 21 + message.readInt32LE(21)), { promoteBuffers: false })
-    : { hello: 1 }
+  const command: Document = isMessage ? commandIn(message) : { hello: 1 }
   const [name = ''] = Object.keys(command)
   if (typeof command[name] === 'string') asked.set(`${name} ${command[name]}`, (asked.get(`${name} ${command[name]}`) ?? 0) + 1)
   bytesIn += message.length
+  if (journal !== undefined && WRITES.has(name)) writeSync(journal, message)
   const document = BSON.serialize({ ...answerTo(name, command), ok: 1 })
   const head = Buffer.alloc(isMessage ? 21 : 36)
   head.writeInt32LE(head.length + document.length, 0)
@@ -239,6 +255,7 @@ const take = (socket: Socket, message: Buffer): void => {
 }
 
 if (import.meta.main) {
+  if (process.argv[3] !== undefined) resumeFrom(process.argv[3])
   const server = createServer((socket) => {
     const chunks: Buffer[] = []
     let bytes = 0
