@@ -40,24 +40,22 @@ export class ProgramUnderTest {
   }
 
   /** Writes the configuration; nothing is started. */
-  static async configure(configuration: string, data = './data'): Promise<ProgramUnderTest> {
+  static async configure(configuration: string): Promise<ProgramUnderTest> {
     const folder = mkdtempSync(join(tmpdir(), 'waxwing-program-'))
     const admin = await freePort()
     const listen = `listen: { c2s: ${await freePort()}, tls: off, http: off, admin: ${admin} }`
     mkdirSync(join(folder, 'data'))
     writeFileSync(
       join(folder, 'waxwing.yaml'),
-      `data: ${data}\n${listen}\nlogin: { allowPlainWithoutTls: true, scramIterations: 4096 }\n${configuration}\n`,
+      `data: ./data\n${listen}\nlogin: { allowPlainWithoutTls: true, scramIterations: 4096 }\n${configuration}\n`,
     )
     return new ProgramUnderTest(folder, admin)
   }
 
-  start(env: Readonly<Record<string, string>> = {}): void {
-    const child = spawn(process.execPath, [MAIN, 'serve'], {
-      cwd: this.folder,
-      stdio: ['ignore', 'pipe', 'pipe'],
-      env: { ...process.env, ...env },
-    })
+  /** Starts it; with `within`, by that command, which becomes it. */
+  start(within: readonly string[] = []): void {
+    const [program = '', ...args] = [...within, process.execPath, MAIN, 'serve']
+    const child = spawn(program, args, { cwd: this.folder, stdio: ['ignore', 'pipe', 'pipe'] })
     this.#child = child
     const kill = (): boolean => child.kill('SIGKILL')
     process.once('exit', kill)
@@ -129,18 +127,24 @@ export class ProgramUnderTest {
     rmSync(this.folder, { recursive: true, force: true })
   }
 
-  /** Runs another command of the program to its end. */
-  run(args: readonly string[], input = ''): Promise<{ readonly code: number; readonly said: string }> {
+  /** Runs another command of the program to its end, by another command if need be. */
+  run(
+    args: readonly string[],
+    input = '',
+    within: readonly string[] = [],
+  ): Promise<{ readonly code: number; readonly said: string }> {
+    const [program = '', ...all] = [...within, process.execPath, MAIN, ...args]
     return new Promise((resolve) => {
-      const child = execFile(process.execPath, [MAIN, ...args], { cwd: this.folder }, (error, stdout, stderr) =>
+      const child = execFile(program, all, { cwd: this.folder }, (error, stdout, stderr) =>
         resolve({ code: typeof error?.code === 'number' ? error.code : 0, said: stdout + stderr }),
       )
       child.stdin?.end(input)
     })
   }
 
-  async addAccount(name: string): Promise<void> {
-    expect((await this.run(['account', 'add', `${name}@localhost`, '--password-stdin'], `${PASSWORD}\n`)).said).toContain(name)
+  async addAccount(name: string, within: readonly string[] = []): Promise<void> {
+    const added = await this.run(['account', 'add', `${name}@localhost`, '--password-stdin'], `${PASSWORD}\n`, within)
+    expect(added.said).toContain(name)
   }
 
   async visit(): Promise<Actor> {
