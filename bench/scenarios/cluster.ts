@@ -1,3 +1,4 @@
+import { MongoClient } from 'mongodb'
 import { registerAccounts } from '../client/accounts.ts'
 import type { Target } from '../client/connection.ts'
 import { type RunningDatabase, startDatabase } from '../servers/database.ts'
@@ -65,6 +66,19 @@ export const clusterRows: readonly OwnRow[] = KINDS.map(
   }),
 )
 
+/** How often something was added to the log; only the stand-in of the bench says. */
+async function insertsSoFar(url: string): Promise<number | undefined> {
+  const client = await new MongoClient(url).connect()
+  try {
+    const { commands } = await client.db().command({ benchCounts: 1 })
+    return commands['insert log']
+  } catch {
+    return undefined
+  } finally {
+    await client.close()
+  }
+}
+
 /** Why this machine has no fleet. */
 export function whyNoFleet(): string | undefined {
   return hasRedis() ? undefined : 'redis-server is not here'
@@ -120,7 +134,12 @@ export async function fleetChat(
     const batches = (after.calls.spublish ?? 0) - (before.calls.spublish ?? 0)
     // A message that is kept is answered by the home of its recipient.
     const hops = (figures.delivered ?? 0) * (isKeptByNobody ? 1 : 2)
-    return { ...figures, ...(count > 1 && { hops_per_batch: hops / batches, batches }) }
+    const inserts = await insertsSoFar(databaseUrl)
+    return {
+      ...figures,
+      ...(count > 1 && { hops_per_batch: hops / batches, batches }),
+      ...(inserts !== undefined && { messages_per_commit: (figures.delivered ?? 0) / inserts }),
+    }
   } finally {
     await fleet?.end()
     await endShared(shared)
