@@ -11,6 +11,7 @@ import { hasRedis, redisServer } from './contract/redis-server.ts'
 import { until } from './contract/until.ts'
 import { NodeLease } from './node-lease.ts'
 import { connectRedis } from './redis.ts'
+import { beginLives } from './redis-directory.ts'
 
 const JULIET = 'juliet@verona.example'
 const MINE = { kind: 'mine' }
@@ -61,6 +62,15 @@ describe.skipIf(!hasRedis)('homes in Redis', async () => {
     await renewed(clock, () => isThere)
     return answer
   }
+
+  test('all parts of a new directory begin their wait when the first node comes, not with their first claim', async () => {
+    const { fleet, tag } = fleetOf()
+    const redis = await connectRedis(server.url)
+    await beginLives(redis, fleet, LONG_MS)
+    await redis.close()
+    const lives = await Promise.all(BUCKETS.map((bucket) => server.ask('HGET', `${tag(bucket)}:state`, 'since')))
+    expect(lives.filter((since) => Number(since) > 0)).toHaveLength(BUCKETS.length)
+  })
 
   test('a node that could not renew in time is fenced when it looks at the clock, before it does anything else', async () => {
     const { open, clock } = fleetOf()
