@@ -34,7 +34,7 @@ export const drain = async (terminal: Terminal, server: ServerSeam, options: Dra
 }
 
 const inWords = ({ phase, clients }: DrainProgress, graceSeconds: number): string => {
-  const left = clients === undefined ? '' : `, ${clients} clients are left`
+  const left = clients === undefined ? '' : `; clients left: ${clients}`
   switch (phase) {
     case 'serving':
       return ''

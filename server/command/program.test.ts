@@ -200,7 +200,7 @@ describe('drain', () => {
     const { out, err, code } = await command(withData('drain', '--grace', '7'))
     expect({ out, err, code, drainedAfter }).toEqual({
       out: ['The server has handed over what it had, and stops.'],
-      err: ['Nobody is let in, 2 clients are left'],
+      err: ['Nobody is let in; clients left: 2'],
       code: undefined,
       drainedAfter: [7_000],
     })
