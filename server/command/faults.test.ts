@@ -2,6 +2,7 @@ import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { hasRedis, type RedisServer, redisServer } from '#server/cluster/contract/redis-server.ts'
 import { ProgramUnderTest } from '#server/testing/program-under-test.ts'
 import { mongoServer } from '#storage/contract/mongodb-server.ts'
+import { fakeServer } from '#storage/contract/mongodb-wire.ts'
 
 /** What the program needs is not there when it starts, does not let it in, or is not what it must be. */
 
@@ -15,6 +16,48 @@ const configured = async (configuration: string): Promise<ProgramUnderTest> => {
   ends.push(() => program.remove())
   return program
 }
+
+const HELLO = {
+  ok: 1,
+  isWritablePrimary: true,
+  maxWireVersion: 21,
+  minWireVersion: 0,
+  maxBsonObjectSize: 16_777_216,
+  readOnly: false,
+}
+
+describe.each([
+  ['one process', ''],
+  ['workers', 'workers: 2'],
+])('%s', (_, workers) => {
+  const refused = async (url: string): Promise<string> => {
+    const program = await configured(`store: { driver: mongodb, url: "${url}" }\n${workers}`)
+    program.start()
+    expect(await program.ended()).toBe(1)
+    expect(program.said).not.toMatch(/rosebud|store-unreachable|server-started/)
+    return program.said.trim().split('\n').at(-1) ?? ''
+  }
+
+  test('a MongoDB that refuses the password ends it with a reason, and nothing is started', async () => {
+    const fake = await fakeServer((command) =>
+      command.saslStart === undefined
+        ? { ...HELLO, saslSupportedMechs: ['waxwing.romeo.SCRAM-SHA-256'] }
+        : { ok: 0, code: 18, codeName: 'AuthenticationFailed', errmsg: 'Authentication failed.' },
+    )
+    ends.push(() => fake.close())
+    expect(await refused(`${fake.url.replace('//', '//romeo:rosebud@')}?directConnection=true&authSource=waxwing`)).toMatch(
+      /^(waxwing failed: )?MongoDB does not accept the name and password in store\.url/,
+    )
+  }, 60_000)
+
+  test('a MongoDB that is too old does', async () => {
+    const fake = await fakeServer(() => ({ ...HELLO, maxWireVersion: 9 }))
+    ends.push(() => fake.close())
+    expect(await refused(`${fake.url}?directConnection=true`)).toMatch(
+      /^(waxwing failed: )?this MongoDB is too old .*: it has to be 5\.0 or newer$/,
+    )
+  }, 60_000)
+})
 
 const database = await mongoServer()
 afterAll(() => database?.stop())
