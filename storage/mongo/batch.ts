@@ -57,10 +57,16 @@ export class Batch {
   isOver = false
   lastId: LogId = 0
   highestMarked: LogId = 0
+  #lowestId: LogId = Number.POSITIVE_INFINITY
   #bytes = 0
 
   get isEmpty(): boolean {
     return this.#dones.length === 0 && this.marks.length === 0 && this.puts.length === 0 && this.waiters.length === 0
+  }
+
+  /** Whether a mark may be of an entry that is written with it. */
+  get marksItsOwn(): boolean {
+    return this.highestMarked >= this.#lowestId
   }
 
   /** How many operations change something. */
@@ -85,6 +91,7 @@ export class Batch {
       return false
     }
     this.lastId = Math.max(this.lastId, record.id)
+    this.#lowestId = Math.min(this.#lowestId, record.id)
     const stanza = binaryOf(record.stanza)
     const { places } = record
     for (const place of places) {

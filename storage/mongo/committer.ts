@@ -2,7 +2,7 @@ import type { Clock } from '#server/base/clock.ts'
 import type { CommitObserver } from '../driver.ts'
 import type { LogId, LogRecord } from '../shapes.ts'
 import { StorageError } from '../storage-error.ts'
-import { Batch, type Done, type Put } from './batch.ts'
+import { Batch, type Done, type Mark, type Put } from './batch.ts'
 import type { Collections, ExpiringDocument, LogDocument, StoredDocument } from './collections.ts'
 import { outcomeOf, storageErrorOf } from './failure.ts'
 import type { LastId } from './last-id.ts'
@@ -262,18 +262,37 @@ export class Committer {
   }
 
   async #sendLog(batch: Batch): Promise<undefined> {
-    const { collections } = this.#parts
-    const { entries, marks } = batch
-    const failures = await write(collections, 'insert', 'log', entries, (entry) => entry.s.position + BYTES_OF_STATEMENT)
+    const inserted = this.#insert(batch)
+    // Nearly always they are of entries that were there before, and a message need not wait for what became of others.
+    if (batch.marksItsOwn) await inserted
+    await allOf([inserted, this.#takeOff(batch.marks)])
+  }
+
+  async #insert(batch: Batch): Promise<void> {
+    const { entries } = batch
+    const failures = await write(
+      this.#parts.collections,
+      'insert',
+      'log',
+      entries,
+      (entry) => entry.s.position + BYTES_OF_STATEMENT,
+    )
     for (const failure of failures) await this.#judge(batch, entries[failure.index], failure)
+  }
+
+  /** What is kept and what is not are told apart by both commands, so that neither waits for the other. */
+  async #takeOff(marks: readonly Mark[]): Promise<void> {
     if (marks.length === 0) return
+    const { collections } = this.#parts
     const updates = marks.map(({ key, takenAtMs }) => ({
-      q: { _id: key, n: true },
+      q: { _id: key, n: true, k: { $nin: TRANSIENT_KINDS } },
       u: { $unset: { n: '' }, $set: { a: takenAtMs } },
     }))
     const transient = { _id: { $in: marks.map(({ key }) => key) }, n: true, k: { $in: TRANSIENT_KINDS } }
-    await write(collections, 'delete', 'log', [{ q: transient, limit: 0 }], () => 0)
-    await write(collections, 'update', 'log', updates, () => BYTES_OF_STATEMENT)
+    await allOf([
+      write(collections, 'delete', 'log', [{ q: transient, limit: 0 }], () => 0),
+      write(collections, 'update', 'log', updates, () => BYTES_OF_STATEMENT),
+    ])
   }
 
   /** An entry that is there already is ours when it was sent before. */
@@ -304,3 +323,8 @@ export class Committer {
 }
 
 const BYTES_OF_STATEMENT = 400
+
+/** Rejects with the first failure, but not before all are over: what is still on its way must not overtake the next attempt. */
+const allOf = async (all: readonly Promise<unknown>[]): Promise<void> => {
+  for (const result of await Promise.allSettled(all)) if (result.status === 'rejected') throw result.reason
+}
