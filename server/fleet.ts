@@ -49,10 +49,10 @@ export class Fleet {
   readonly residence: Residence
   readonly forwarding: Forwarding
   readonly houses: Houses
+  readonly late: LateEntries
   readonly #news: AccountNewsWire
   readonly #bus: Bus
   readonly #homes: Homes
-  readonly #late: LateEntries
   readonly #sessions: Sessions
   #draining: Promise<void> | undefined
   #pace: Pace | undefined
@@ -62,7 +62,7 @@ export class Fleet {
     this.#bus = bus
     this.#homes = homes
     this.#sessions = sessions
-    this.#late = new LateEntries({
+    this.late = new LateEntries({
       ledger,
       delivery,
       sessions,
@@ -81,14 +81,14 @@ export class Fleet {
         const account = address as BareJid
         // Whatever the clocks say, what is given to the account from now on comes behind what it has.
         const [last] = await options.entries.range(account, { limit: 1, backwards: true })
-        if (wasLost) this.#late.watch(account, last?.id ?? 0)
+        if (wasLost) this.late.watch(account, last?.id ?? 0)
         if (last === undefined) return
         ledger.heardOf(last.id)
         delivery.reached(last.id)
         if (wasLost) resends.inherited(account, last.id)
       },
       onLeft: (address) => {
-        this.#late.forget(address as BareJid)
+        this.late.forget(address as BareJid)
         options.forget(address as BareJid)
       },
       isRemembered: (account) => resends.isRemembered(account),
@@ -147,7 +147,7 @@ export class Fleet {
 
   /** Leaves the fleet: what is at home here may be at home elsewhere from now on. */
   async stop(): Promise<void> {
-    this.#late.stop()
+    this.late.stop()
     await this.residence.stop()
     await this.#homes.close()
     await this.#bus.close()

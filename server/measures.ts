@@ -141,6 +141,16 @@ const measureTraffic = (metrics: Metrics, { fleet }: Measured): void => {
     'Messages that were sent again because their home was lost.',
     () => fleet?.forwarding.counts.repeated ?? 0,
   )
+  metrics.total(
+    'late_entries_sent_total',
+    'Times a session was sent what a lost node had on its way to the store.',
+    () => fleet?.late.counts.found ?? 0,
+  )
+  metrics.total(
+    'late_entries_removed_total',
+    'Messages of lost nodes that landed after they had been sent again.',
+    () => fleet?.late.counts.repeated ?? 0,
+  )
   metrics.gauge('messages_unanswered', 'Messages that other homes have not answered.', () => fleet?.forwarding.open ?? 0)
   metrics.gauge('bus_links', 'Processes that there is a link to.', () => fleet?.traffic().links ?? 0)
   metrics.gauge('bus_queued_bytes', 'Bytes that wait for other processes.', () => fleet?.traffic().queuedBytes ?? 0)
