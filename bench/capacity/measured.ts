@@ -50,31 +50,40 @@ const bus: Source = { from: 'bench/micro/bus.ts, decision 0013', date: '2026-11-
 const driver: Source = { from: 'bench/micro/mongodb.ts, decision 0011', date: '2026-11-21', machine: 'busy' }
 const readme: Source = { from: 'README, medians of five runs', date: '2026-11-22', machine: 'quiet' }
 const cluster: Source = {
-  from: 'npm run bench -- --rows cluster --accounts 400 --seconds 6 --runs 2',
+  from: 'npm run bench -- --rows cluster-durable --accounts 400 --seconds 4, one run',
+  date: '2026-11-22',
+  machine: 'busy',
+}
+const bareRow: Source = {
+  from: 'npm run bench -- --rows cluster-bare --accounts 200 --seconds 4, one run',
   date: '2026-11-22',
   machine: 'busy',
 }
 const counted: Source = { from: 'bench/capacity/operations.ts', date: '2026-11-22', machine: 'busy' }
-const tlsRows: Source = { from: 'npm run bench -- --rows chat=,chat-tls', date: '2026-11-22', machine: 'busy' }
+const tlsRows: Source = {
+  from: 'npm run bench -- --rows chat=,chat-tls --accounts 200, one run; a message is read once and written once',
+  date: '2026-11-22',
+  machine: 'busy',
+}
 
 const us = (value: number, source: Source): Figure => ({ value, unit: 'µs', source })
 const count = (value: number, unit: string, source: Source): Figure => ({ value, unit, source })
 
 /** Every input of the model that is not usage. */
 export const FIGURES = {
-  durableOneNode: us(30.2, cluster),
-  durableTwoNodes: us(63.7, cluster),
-  durableThreeNodes: us(74.3, cluster),
-  durableTwoNodesHops: count(137, 'hops a batch', cluster),
-  durableThreeNodesHops: count(88, 'hops a batch', cluster),
-  durableOneNodeCommit: count(400, 'messages a commit', cluster),
-  durableTwoNodesCommit: count(200, 'messages a commit', cluster),
-  durableThreeNodesCommit: count(130, 'messages a commit', cluster),
-  bareOneNode: us(6.1, cluster),
-  bareTwoNodes: us(12.6, cluster),
-  bareThreeNodes: us(20, cluster),
-  bareTwoNodesHops: count(122, 'hops a batch', cluster),
-  bareThreeNodesHops: count(65, 'hops a batch', cluster),
+  durableOneNode: us(38.3, cluster),
+  durableTwoNodes: us(82.0, cluster),
+  durableThreeNodes: us(85.8, cluster),
+  durableTwoNodesHops: count(196, 'hops a batch', cluster),
+  durableThreeNodesHops: count(117, 'hops a batch', cluster),
+  durableOneNodeCommit: count(794, 'messages a commit', cluster),
+  durableTwoNodesCommit: count(430, 'messages a commit', cluster),
+  durableThreeNodesCommit: count(266, 'messages a commit', cluster),
+  bareOneNode: us(6.5, bareRow),
+  bareTwoNodes: us(13.9, bareRow),
+  bareThreeNodes: us(17.7, bareRow),
+  bareTwoNodesHops: count(132, 'hops a batch', bareRow),
+  bareThreeNodesHops: count(77, 'hops a batch', bareRow),
   senderAlone: us(11.9, bus),
   senderTwenty: us(1.2, bus),
   receiverAlone: us(5.6, bus),
@@ -90,12 +99,12 @@ export const FIGURES = {
   eventCopy: us(3.8, readme),
   idlePlain: count(10, 'KiB', readme),
   idleTls: count(61.9, 'KiB', readme),
-  tlsStanza: us(2, tlsRows),
+  tlsStanza: us(2.8, tlsRows),
   loginFinds: count(9, 'finds a login', counted),
   commandsPerCommit: count(3, 'commands a commit', counted),
   bytesToDatabase: count(1312, 'bytes a message, inserts and marks', counted),
   bytesToRedis: count(462, 'bytes a message, there and back', counted),
-  countedStanza: count(290, 'bytes of a stanza in these counts', counted),
+  countedStanza: count(280, 'bytes of a stanza in these counts', counted),
 } satisfies Readonly<Record<string, Figure>>
 
 const value = (name: keyof typeof FIGURES): number => FIGURES[name].value
