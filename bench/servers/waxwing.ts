@@ -34,29 +34,20 @@ export type WaxwingOptions = {
   readonly config: unknown
   readonly ports?: Ports | undefined
   readonly nodeFlags?: readonly string[]
-  /** The processors that it may run on, as `taskset` names them. */
-  readonly processors?: string
 }
 
 /** Starts a Waxwing with a configuration of its own. */
-export async function startWaxwing({
-  folder,
-  config,
-  ports,
-  nodeFlags = [],
-  processors,
-}: WaxwingOptions): Promise<RunningServer> {
+export async function startWaxwing({ folder, config, ports, nodeFlags = [] }: WaxwingOptions): Promise<RunningServer> {
   const configFile = join(folder, 'bench.yaml')
   writeFileSync(configFile, JSON.stringify(config))
   const logFile = join(folder, 'bench.log')
   const { c2s, tls, http } = ports ?? { c2s: 0, tls: 0, http: 0 }
-  const node = [
-    ...[process.execPath, ...nodeFlags],
+  const args = [
+    ...nodeFlags,
     ...[MAIN, 'serve', '--dev', '--domain', DOMAIN, '--config', configFile, '--data', join(folder, 'data')],
     ...['--port', `${c2s}`, '--tls-port', `${tls}`, '--http-port', `${http}`],
   ]
-  const [file = '', ...args] = processors === undefined ? node : ['taskset', '--cpu-list', processors, ...node]
-  const child = startProcess({ file, args, cwd: PROJECT, logFile })
+  const child = startProcess({ file: process.execPath, args, cwd: PROJECT, logFile })
   if (child.stdout === null) throw new Error('no standard output')
   const lines = createInterface(child.stdout)
   const ready = new Promise<Ready>((resolve) => {
