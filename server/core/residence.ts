@@ -262,7 +262,8 @@ export class Residence {
 
   exit(address: string): void {
     const held = this.#held.get(address)
-    if (held === undefined) return
+    // What began here before the address was lost and came back is none of what began since.
+    if (held === undefined || held.over === held.begun) return
     held.over++
     held.lastMs = this.#clock.monotonicMs()
     while ((held.waiting[0]?.at ?? Number.POSITIVE_INFINITY) <= held.over) held.waiting.shift()?.resolve()

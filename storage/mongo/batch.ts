@@ -116,6 +116,13 @@ export class Batch {
     this.owners.add(owner)
   }
 
+  /** Takes over the marks of another, which is not written. */
+  inherit({ marks, highestMarked, owners }: Batch): void {
+    this.marks.push(...marks)
+    this.highestMarked = Math.max(this.highestMarked, highestMarked)
+    for (const owner of owners) this.owners.add(owner)
+  }
+
   put(put: Put): void {
     const bytes = put.document.v?.length ?? 0
     if (this.#bytes + bytes > MAX_BYTES) return put.reject(notKeepingUp())

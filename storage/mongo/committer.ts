@@ -211,7 +211,7 @@ export class Committer {
     this.#away = error
     const all = [batch, ...this.#sealed.splice(0), this.#collecting]
     this.#collecting = new Batch()
-    for (const each of all) this.#collecting.marks.push(...each.marks)
+    for (const each of all) this.#collecting.inherit(each)
     for (const each of all) each.settle(error)
     void this.#comeBack()
   }

@@ -67,12 +67,16 @@ export class ManagedOutlet implements Outlet {
     recording.changed()
   }
 
-  /** How many stanzas wait for the record. */
-  get held(): number {
-    return this.#held.length
+  /** Gives what lets the stanzas go that wait for the record now; those of a stream that is taken up meanwhile wait on. */
+  holds(): () => void {
+    const held = this.#held
+    const { length } = held
+    return () => {
+      if (held === this.#held) this.release(length)
+    }
   }
 
-  /** So many of these may go. */
+  /** So many of the stanzas that wait may go. */
   release(count: number): void {
     for (const { data, isAgain } of this.#held.splice(0, count)) {
       if (isAgain) this.#sink?.writeStanza(data)

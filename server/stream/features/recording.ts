@@ -57,6 +57,10 @@ export class Records {
     return new Recording(this.#options, token, session, outlet, receivedBefore)
   }
 
+  look(token: string): Promise<ResumeRecord | undefined> {
+    return this.#options.storage.get(token)
+  }
+
   /** Takes the record away, for the one who goes on with the session. */
   take(token: string): Promise<ResumeRecord | undefined> {
     return this.#options.storage.take(token)
@@ -139,13 +143,13 @@ export class Recording {
     this.#waiting = []
     const { clock, storage } = this.#options
     const nowMs = clock.nowMs()
-    const held = this.#outlet.held
+    const letGo = this.#outlet.holds()
     const late = clock.after(PATIENCE_MS, () => this.#isLateNow())
     storage.put(this.#token, this.#record(), nowMs + LIFE_MS).then(
       () => {
         late.cancel()
         this.#isWriting = false
-        if (!this.#isLate) this.#outlet.release(held)
+        if (!this.#isLate) letGo()
         this.#isLate = false
         this.#writtenAtMs = nowMs
         for (const run of waiting) run()

@@ -181,5 +181,10 @@ conversation(
     await tybalt.logsIn('tybalt', 'secret')
     await tybalt.sends(`<resume xmlns="${SM}" previd="${token}" h="0"/>`)
     await tybalt.receives(refused)
+    const again = await resumesBy(scene, 1, token, 0)
+    await again.receives(resumed(token, 0))
+    await again.ignores()
+    const late = await resumesBy(scene, 1, `${token}x`, 0)
+    await late.receives(refused)
   },
 )

@@ -192,7 +192,7 @@ export class StreamManagement implements StreamFeature {
   /** Makes a session again that was lost with its process (XEP-0198 §5), if its client may go on with it. */
   async #revive(account: BareJid | undefined, token: string, h: number): Promise<Resumable | undefined> {
     const { records, revive } = this.#options
-    const record = token === '' ? undefined : await records?.take(token)
+    const record = token === '' ? undefined : await records?.look(token)
     if (records === undefined || record === undefined || record.account !== account) return undefined
     const revived = await revive(record)
     if (revived === undefined || this.#byToken.has(token)) return undefined
@@ -203,6 +203,8 @@ export class StreamManagement implements StreamFeature {
       this.#listener(() => session),
     )
     if (!outlet.canResume(h)) return undefined
+    // Of two who would go on with it one does.
+    if ((await records.take(token)) === undefined) return undefined
     const session: Session = revived.begin(outlet)
     const resumable: Resumable = {
       token,
