@@ -209,7 +209,9 @@ test('a drain tells load balancers first, then ends all, and clients resume when
   await romeo.sends(`<enable xmlns="${SM}" resume="true"/>`)
   const [enabled] = await romeo.receives(xml`<enabled xmlns="${SM}" id="${any}" resume="true" max="${any}"/>`)
   const drained = waxwing(['drain', '--grace', '2'])
-  await expect.poll(() => server.ask('/readyz'), { interval: 20 }).toEqual({ status: 503, text: 'this node is being drained\n' })
+  await expect
+    .poll(() => server.ask('/readyz'), { interval: 20, timeout: 30_000 })
+    .toEqual({ status: 503, text: 'this node is being drained\n' })
   expect(await drained).toEqual(['The server has handed over what it had, and stops.', ''])
   expect(await server.exitCode()).toBe(0)
   expect(WORKERS.flatMap((worker) => server.pidsOf(worker)).filter(isRunning)).toEqual([])
