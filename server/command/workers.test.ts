@@ -159,7 +159,7 @@ test('two processes share the ports and the accounts; one that is killed comes b
   const killed = WORKERS.map((worker) => server.pidsOf(worker)[0] ?? 0)
   for (const pid of killed) process.kill(pid, 'SIGKILL')
   await expect.poll(() => WORKERS.map((worker) => server.pidsOf(worker).length), { timeout: 20_000 }).toEqual([2, 2])
-  await expect.poll(async () => (await server.ask('/readyz')).status).toBe(200)
+  await expect.poll(async () => (await server.ask('/readyz')).status, { timeout: 30_000 }).toBe(200)
   expect(server.log.filter(({ event }) => event === 'worker-ended')).toMatchObject([{ signal: 'SIGKILL' }, { signal: 'SIGKILL' }])
 
   // P4: what was acknowledged outlives the process that did it.
