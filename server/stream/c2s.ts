@@ -11,12 +11,14 @@ import { serialize } from '#stanzas/serialize.ts'
 import { iq, type Stanza } from '#stanzas/stanza.ts'
 import { StanzaError } from '#stanzas/stanza-error.ts'
 import { escapeAttribute, type Wire, wire } from '#stanzas/wire.ts'
-import { XmlError, type XmlLimits, XmlStream, type XmlStreamHandler } from '#stanzas/xml-stream.ts'
+import { type XmlLimits, XmlStream, type XmlStreamHandler } from '#stanzas/xml-stream.ts'
 import type { Connection, ConnectionHandler } from './connection.ts'
 import type { Phase, StreamFeature } from './feature.ts'
+import { textOfOffers } from './feature-texts.ts'
+import { CLOSE_FRAME, framed } from './framing.ts'
 import type { StanzaSink } from './outlet.ts'
 import type { Relay } from './relay.ts'
-import { StreamError, type StreamErrorCondition } from './stream-error.ts'
+import { asStreamError, StreamError, type StreamErrorCondition } from './stream-error.ts'
 
 /** What every client stream of a server shares. */
 export interface C2sHost {
@@ -596,34 +598,4 @@ export class C2sStream implements ConnectionHandler, XmlStreamHandler, StanzaSin
     if (session !== undefined) this.#host.onLost(this, session, isPeaceful)
     this.#host.onGone(this)
   }
-}
-
-const CLOSE_FRAME = wire(`<close xmlns='${NS_FRAMING}'/>`)
-
-/** What is offered is mostly the same objects on all streams of a kind (a listener's, before or after the login), of which there are no more than so many. */
-const MAX_KINDS = 16
-const kinds: { readonly offers: readonly Element[]; readonly text: string }[] = []
-
-const textOfOffers = (offers: readonly Element[]): string => {
-  for (const kind of kinds)
-    if (kind.offers.length === offers.length && kind.offers.every((offer, at) => offer === offers[at])) return kind.text
-  const text = offers.map((offer) => serialize(offer, '')).join('')
-  kinds.unshift({ offers, text })
-  if (kinds.length > MAX_KINDS) kinds.pop()
-  return text
-}
-
-const FRAMED = ` xmlns='${NS_CLIENT}'`
-
-/** RFC 7395 §3.3.3: each frame declares the namespace of its element. */
-const framed = (data: Wire): Wire => {
-  const end = data.startsWith('<message') ? 8 : data.startsWith('<presence') ? 9 : 3
-  if (data.startsWith(FRAMED, end)) return data
-  return wire(`${data.slice(0, end)}${FRAMED}${data.slice(end)}`)
-}
-
-const asStreamError = (error: unknown): StreamError => {
-  if (error instanceof StreamError) return error
-  if (error instanceof XmlError) return new StreamError(error.condition, { text: error.message })
-  return new StreamError('internal-server-error')
 }

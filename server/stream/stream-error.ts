@@ -1,5 +1,6 @@
 import { type Element, el } from '#stanzas/element.ts'
 import { NS_STREAM_ERRORS } from '#stanzas/namespaces.ts'
+import { XmlError } from '#stanzas/xml-stream.ts'
 
 /** RFC 6120 §4.9.3. */
 export type StreamErrorCondition =
@@ -50,4 +51,11 @@ export class StreamError extends Error {
     if (this.extra !== undefined) children.push(this.extra)
     return children
   }
+}
+
+/** What the client is told of whatever went wrong. */
+export const asStreamError = (error: unknown): StreamError => {
+  if (error instanceof StreamError) return error
+  if (error instanceof XmlError) return new StreamError(error.condition, { text: error.message })
+  return new StreamError('internal-server-error')
 }
