@@ -12,6 +12,8 @@ declare module '@xmpp/client' {
   }
   export type XmppClient = EventEmitter & {
     readonly status: string
+    readonly parser: object | null
+    _onData(data: unknown): void
     readonly reconnect: { delay: number; stop(): void }
     readonly iqCaller: { request(iq: XmlElement): Promise<XmlElement> }
     readonly iqCallee: { set(xmlns: string, name: string, handle: (context: { readonly element: XmlElement }) => unknown): void }

@@ -30,6 +30,7 @@ const openClient = (seat: Seat, service: string): ChatClient => {
   const xmpp = client({ service, domain: seat.domain, username, password: seat.password })
   xmpp.reconnect.delay = reconnectDelayMs
   const notes = new Notebook()
+  takeNothingUnparsed(xmpp)
   listen(xmpp, notes)
 
   return {
@@ -57,6 +58,15 @@ const openClient = (seat: Seat, service: string): ChatClient => {
       xmpp.reconnect.stop()
       await xmpp.stop().catch(() => undefined)
     },
+  }
+}
+
+// COMPAT(@xmpp/client 0.14): its empty write after <resumed/> makes Node hand it the next TLS record while it parses the one before. It calls that
+// bad-format, lets go of its parser, throws at what comes until the socket is closed, and then resumes as it should.
+const takeNothingUnparsed = (xmpp: XmppClient): void => {
+  const take = xmpp._onData.bind(xmpp)
+  xmpp._onData = (data) => {
+    if (xmpp.parser !== null) take(data)
   }
 }
 

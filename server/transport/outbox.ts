@@ -5,8 +5,6 @@ import type { Writable } from 'node:stream'
  * lives. With what TLS adds, so many bytes fit.
  */
 const SMALL_BYTES = 1_000
-/** Who is told more than this has use for the larger buffer; most of those who are only online are not. */
-const SPARED_BYTES = 16_384
 
 /**
  * What one socket is about to say. Everything queued in a turn of the loop becomes one string and one write at the turn's
@@ -18,13 +16,16 @@ export class Outbox {
   #text = ''
   #callbacks: (() => void)[] | undefined
   #isDue = false
-  /** How much more is written in small parts. */
-  #spared: number
+  /**
+   * Whether what is written next goes in small parts. Only a server's first words under TLS do, its stream header and features: stanzas stay whole.
+   * COMPAT(@xmpp/client 0.14): its empty writes make Node hand it the next record while it still parses the one before.
+   */
+  #isParted: boolean
 
   /** With `isParted`, what it says first may go in parts, so that nobody else may write to the socket. */
   constructor(socket: Writable, isParted: boolean) {
     this.#socket = socket
-    this.#spared = isParted ? SPARED_BYTES : 0
+    this.#isParted = isParted
   }
 
   /** Queues bytes for the end of this turn. */
@@ -57,7 +58,7 @@ export class Outbox {
     this.#callbacks = undefined
     const socket = this.#socket
     if (socket.writableEnded || socket.destroyed) return
-    if (this.#spared > 0) this.#spared -= text.length
+    this.#isParted = false
     if (callbacks === undefined) socket.write(text, 'latin1')
     // An empty write keeps its place behind earlier ones, so callbacks stay in order.
     else socket.write(text, 'latin1', (error) => finish(socket, callbacks, error))
@@ -67,16 +68,15 @@ export class Outbox {
   secureBy(socket: Writable): void {
     this.flush()
     this.#socket = socket
-    this.#spared = SPARED_BYTES
+    this.#isParted = true
   }
 
   /** Writes what is queued at the end of the turn, or a small part of it and the rest when that is on its way. */
   flushTurn(): void {
-    if (this.#spared <= 0 || this.#text.length <= SMALL_BYTES) return this.flush()
+    if (!this.#isParted || this.#text.length <= SMALL_BYTES) return this.flush()
     const part = this.#text.slice(0, SMALL_BYTES)
     this.#text = this.#text.slice(SMALL_BYTES)
     if (this.#socket.writableEnded || this.#socket.destroyed) return
-    this.#spared -= part.length
     this.#socket.write(part, 'latin1', () => this.flushTurn())
   }
 
