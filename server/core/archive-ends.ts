@@ -64,12 +64,11 @@ export class ArchiveEnds {
   }
 
   /** An entry is durable. */
-  added(owner: BareJid, entry: EntryPlace): void {
+  added(owner: BareJid, place: EntryPlace): void {
     if (this.#reads.size > 0) this.#reads.delete(owner)
     const known = this.#known.size === 0 ? undefined : this.#known.get(owner)
     if (known === undefined) return
     const { ends } = known
-    const place = placeOf(entry)
     if (ends === undefined) known.ends = { first: place, last: place }
     else if (place.id > ends.last.id) known.ends = { first: ends.first, last: place }
   }

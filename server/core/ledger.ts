@@ -12,9 +12,8 @@ import type {
   LogPlace,
   LogQuery,
   LogReading,
-  LogRecord,
 } from '#storage/shapes.ts'
-import { ArchiveEnds, type Ends } from './archive-ends.ts'
+import { ArchiveEnds, type Ends, type EntryPlace } from './archive-ends.ts'
 import { isText } from './storable.ts'
 
 /** `durable`: stored, then visible, then acknowledged. `relaxed`: visible at once, stored soon. `off`: only what no device took is stored. */
@@ -180,13 +179,15 @@ export class Ledger {
   /** Adds an entry for each who remembers, the recipient's pending; `done` is called when it is durable, in the order of the calls. */
   append(id: LogId, stanza: Stanza, from: Address, to: Address, remembered: Remembered, done: (error?: Error) => void): void {
     const { sender, recipient, isTransient } = remembered
-    const places: LogPlace[] = [{ owner: recipient, peer: from.bare, direction: 'in', isPending: true, isTransient }]
-    if (sender !== undefined)
-      places.push({ owner: sender, peer: to.bare, direction: 'out', isPending: false, isTransient: false })
+    const theirs: LogPlace = { owner: recipient, peer: from.bare, direction: 'in', isPending: true, isTransient }
+    const places =
+      sender === undefined
+        ? [theirs]
+        : [theirs, { owner: sender, peer: to.bare, direction: 'out', isPending: false, isTransient: false } as const]
     this.counts.kept++
-    const record = { id, atMs: this.#clock.nowMs(), stanza: stanza.wire, isText: isText(stanza), places }
-    this.#log.append(record, (error) => {
-      if (error === undefined) this.#moveEnds(record)
+    const atMs = this.#clock.nowMs()
+    this.#log.append({ id, atMs, stanza: stanza.wire, isText: isText(stanza), places }, (error) => {
+      if (error === undefined) this.#moveEnds(remembered, { id, atMs })
       try {
         if (error === undefined) this.onKept?.(id, stanza, from, to)
       } finally {
@@ -195,8 +196,9 @@ export class Ledger {
     })
   }
 
-  #moveEnds(record: LogRecord): void {
-    for (const { owner, isTransient } of record.places) if (!isTransient) this.#ends.added(owner, record)
+  #moveEnds({ sender, recipient, isTransient }: Remembered, place: EntryPlace): void {
+    if (!isTransient) this.#ends.added(recipient, place)
+    if (sender !== undefined) this.#ends.added(sender, place)
   }
 
   /** A device of the account has the message. */

@@ -198,6 +198,7 @@ export class Router {
   // ---- message
 
   #message(passage: Passage): Handled | Promise<Handled> {
+    if (this.#forwarding === undefined) return this.#messageHere(passage)
     const forwarding = this.#wayTo(passage.to, passage.from)
     return forwarding === undefined
       ? this.#staying(passage, (staying) => this.#messageHere(staying))
@@ -341,7 +342,8 @@ export class Router {
 
   /** DESIGN P1: durable, then visible, then acknowledged. */
   #store(passage: Passage, remembered: Remembered): 'stored' | undefined {
-    return this.#keep({ ...passage, stanza: this.#clean(passage) }, remembered)
+    const stanza = this.#clean(passage)
+    return this.#keep(stanza === passage.stanza ? passage : { ...passage, stanza }, remembered)
   }
 
   #keep(clean: Passage, remembered: Remembered): 'stored' | undefined {
