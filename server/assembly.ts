@@ -176,7 +176,6 @@ export const assemble = async (options: AssemblyOptions): Promise<Assembly> => {
       : new Fleet({
           ...options.fleet,
           domain: domain.domainpart,
-          entries: driver.log,
           sessions,
           accounts,
           ledger,
@@ -250,24 +249,26 @@ export const assemble = async (options: AssemblyOptions): Promise<Assembly> => {
     }),
     accounts.on('deleted', async ({ account }) => {
       accountChanges.add('deleted')
-      turnOut(account, 'not-authorized', 'the account was deleted')
-      await fleet?.tell({ kind: 'deleted', account })
+      const news: AccountNews = { kind: 'deleted', account }
+      endSessions(news)
+      await fleet?.tell(news)
       await devices.forget(account)
       await hooks.announce('account-deleted', { account })
       await ledger.forget(account)
     }),
     accounts.on('changed', async ({ account, what, by }) => {
       accountChanges.add(what)
-      await fleet?.tell(what === 'password' ? { kind: what, account, spared: by } : { kind: what, account })
+      const news: AccountNews = what === 'password' ? { kind: what, account, spared: by } : { kind: what, account }
+      await fleet?.tell(news)
       if (what === 'enabled') return
       const changed = sessions.of(account).find(({ jid }) => jid === by)
-      if (what === 'disabled') turnOut(account, 'not-authorized', 'the account was disabled')
-      else turnOut(account, 'reset', 'the password was changed', by)
+      endSessions(news)
       await devices.forget(account, changed?.device)
     }),
     devices.onRevoked((account, device) => {
-      void fleet?.tell({ kind: 'revoked', account, device })
-      shutOut(account, device)
+      const news: AccountNews = { kind: 'revoked', account, device }
+      void fleet?.tell(news)
+      endSessions(news)
     }),
   ]
   /** Ends whatever is logged in to the account, also what has bound no resource yet. */
@@ -283,17 +284,20 @@ export const assemble = async (options: AssemblyOptions): Promise<Assembly> => {
         stream.fail('not-authorized', REVOKED)
     for (const session of sessions.of(account)) if (isOn(session.device)) life.kick(session, 'not-authorized', REVOKED, true)
   }
-  /** Another node has changed an account: what is remembered of it is outdated, and its sessions here may not go on. */
-  const hear = (news: AccountNews): void => {
+  /** Ends the sessions that may not go on after a change of their account. */
+  const endSessions = (news: AccountNews): void => {
     const { account } = news
-    accounts.forget(account)
-    devices.leave(account)
-    if (news.kind === 'deleted') {
-      turnOut(account, 'not-authorized', 'the account was deleted')
-      hooks.emit('account-left', { account })
-    } else if (news.kind === 'disabled') turnOut(account, 'not-authorized', 'the account was disabled')
+    if (news.kind === 'deleted') turnOut(account, 'not-authorized', 'the account was deleted')
+    else if (news.kind === 'disabled') turnOut(account, 'not-authorized', 'the account was disabled')
     else if (news.kind === 'password') turnOut(account, 'reset', 'the password was changed', news.spared)
     else if (news.kind === 'revoked') shutOut(account, news.device)
+  }
+  /** Another node has changed an account: what is remembered of it is outdated. */
+  const hear = (news: AccountNews): void => {
+    accounts.forget(news.account)
+    devices.leave(news.account)
+    endSessions(news)
+    if (news.kind === 'deleted') hooks.emit('account-left', { account: news.account })
   }
 
   const stanzas = stanzaCounts(metrics)

@@ -1,5 +1,4 @@
 import type { BareJid } from '#stanzas/jid.ts'
-import type { Log } from '#storage/shapes.ts'
 import type { Clock } from './base/clock.ts'
 import type { Logger } from './base/log.ts'
 import type { Pace } from './base/pace.ts'
@@ -27,7 +26,6 @@ export interface FleetParts {
 
 export interface FleetOptions extends FleetParts {
   readonly domain: string
-  readonly entries: Log
   readonly sessions: Sessions
   readonly accounts: Accounts
   readonly ledger: Ledger
@@ -80,7 +78,7 @@ export class Fleet {
         if (!address.includes('@')) return
         const account = address as BareJid
         // Whatever the clocks say, what is given to the account from now on comes behind what it has.
-        const [last] = await options.entries.range(account, { limit: 1, backwards: true })
+        const [last] = await ledger.range(account, { limit: 1, backwards: true })
         if (wasLost) this.late.watch(account, last?.id ?? 0)
         if (last === undefined) return
         ledger.heardOf(last.id)

@@ -49,7 +49,7 @@ describe.skipIf(!hasRedis)('homes in Redis', async () => {
   const renewed = (clock: { advance(ms: number): void }, holds: () => boolean) =>
     until(async () => {
       clock.advance(1_000)
-      await new Promise((resolve) => setTimeout(resolve, 5))
+      await server.ask('PING')
       return holds()
     })
   /** Lets nodes renew until there is an answer: who waits for another node to register again waits for that. */

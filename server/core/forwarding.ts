@@ -85,8 +85,8 @@ const needsAccount = ({ kind, type }: Stanza): boolean => {
 }
 
 /** Who is available concerns the devices of an account alone: of one that is at home nowhere not even the list of whom it blocks is read. */
-const isForDevices = (key: string, { stanza: { kind, type } }: Forward): boolean =>
-  kind === 'presence' && (type === undefined || type === 'unavailable') && key.includes('@')
+const isForDevices = ({ stanza: { kind, type } }: Forward): boolean =>
+  kind === 'presence' && (type === undefined || type === 'unavailable')
 
 /**
  * Stanzas to addresses that are at home at other nodes (decision 0010), in order for each sender and addressee (RFC 6120 §10.1). A message that is kept is answered when it is durable there;
@@ -222,39 +222,42 @@ export class Forwarding {
   }
 
   #find(key: string, way: Way, deadlineMs: number): void {
-    const claims = way.waiting?.some((forward) => this.#needsHome(forward)) === true
+    const claims = this.#needsHome(way)
     const again = (): void => {
       if (this.#clock.monotonicMs() < deadlineMs) this.#clock.after(RETRY_MS, () => this.#find(key, way, deadlineMs))
       else this.#giveUp(key, way)
     }
     this.#residence.find(key, claims).then((home) => {
-      if (home !== 'here' && home !== 'nowhere') {
-        const { waiting = [] } = way
-        while (waiting.length > 0) {
-          const [first] = waiting
-          if (first === undefined || !this.#transmit(key, home, first)) break
-          waiting.shift()
-        }
-        if (waiting.length > 0) return again()
-        this.#clear(way)
-        if (way.open === 0) this.#ways.delete(key)
-        return
-      }
+      if (home !== 'here' && home !== 'nowhere') return this.#sendWaiting(key, way, home) ? undefined : again()
       // Another node has asked for it in just this moment, and got it.
       if (home === 'here' && !this.#residence.isHere(key)) return again()
       // Somebody came who needs one.
-      if (home === 'nowhere' && !claims && way.waiting?.some((forward) => this.#needsHome(forward)) === true)
-        return this.#find(key, way, deadlineMs)
+      if (home === 'nowhere' && !claims && this.#needsHome(way)) return this.#find(key, way, deadlineMs)
       this.#ways.delete(key)
-      for (const forward of way.waiting ?? []) if (home === 'here' || !isForDevices(key, forward)) this.#handle(key, forward)
+      for (const forward of way.waiting ?? []) if (home === 'here' || !isForDevices(forward)) this.#handle(key, forward)
       this.#clear(way)
       if (home === 'nowhere') this.#residence.leave(key)
     }, again)
   }
 
-  /** A service is never away. */
-  #needsHome({ stanza, awaited }: Forward): boolean {
-    return awaited !== undefined || stanza.to?.domainpart !== this.#domain || needsAccount(stanza)
+  /** Whether all of what waits was sent to its home. */
+  #sendWaiting(key: string, way: Way, home: NodeId): boolean {
+    const { waiting = [] } = way
+    while (waiting.length > 0) {
+      const [first] = waiting
+      if (first === undefined || !this.#transmit(key, home, first)) return false
+      waiting.shift()
+    }
+    this.#clear(way)
+    if (way.open === 0) this.#ways.delete(key)
+    return true
+  }
+
+  /** Whether any of what waits is for an account that has to be at home somewhere, or for a service, which is never away. */
+  #needsHome({ waiting = [] }: Way): boolean {
+    return waiting.some(
+      ({ stanza, awaited }) => awaited !== undefined || stanza.to?.domainpart !== this.#domain || needsAccount(stanza),
+    )
   }
 
   #giveUp(key: string, way: Way): void {

@@ -1,8 +1,8 @@
-import type { Clock, Timer } from '#server/base/clock.ts'
+import type { Timer } from '#server/base/clock.ts'
 import type { Logger } from '#server/base/log.ts'
 import { newId } from '#server/base/random.ts'
-import { type Rate, TokenBucket } from '#server/base/rate-limit.ts'
-import type { NonzaRegistration, StreamFeatureOffer, Visitor, VisitorIqRegistration } from '#server/core/module.ts'
+import { TokenBucket } from '#server/base/rate-limit.ts'
+import type { Visitor } from '#server/core/module.ts'
 import type { Session } from '#server/core/session.ts'
 import type { Element } from '#stanzas/element.ts'
 import { type Address, type BareJid, parseJid } from '#stanzas/jid.ts'
@@ -11,39 +11,15 @@ import { serialize } from '#stanzas/serialize.ts'
 import { iq, type Stanza } from '#stanzas/stanza.ts'
 import { StanzaError } from '#stanzas/stanza-error.ts'
 import { escapeAttribute, type Wire, wire } from '#stanzas/wire.ts'
-import { type XmlLimits, XmlStream, type XmlStreamHandler } from '#stanzas/xml-stream.ts'
+import { XmlStream, type XmlStreamHandler } from '#stanzas/xml-stream.ts'
+import type { C2sHost } from './c2s-host.ts'
 import type { Connection, ConnectionHandler } from './connection.ts'
-import type { Phase, StreamFeature } from './feature.ts'
+import type { Phase } from './feature.ts'
 import { textOfOffers } from './feature-texts.ts'
 import { CLOSE_FRAME, framed } from './framing.ts'
 import type { StanzaSink } from './outlet.ts'
 import type { Relay } from './relay.ts'
 import { asStreamError, StreamError, type StreamErrorCondition } from './stream-error.ts'
-
-/** What every client stream of a server shares. */
-export interface C2sHost {
-  readonly domain: Address
-  readonly clock: Clock
-  readonly log: Logger
-  readonly limits: { readonly beforeLogin: XmlLimits; readonly afterLogin: XmlLimits; readonly loginTimeoutMs: number }
-  /** How many stanzas a client may send before it is read more slowly; absent where rates are not limited. */
-  readonly rate: Rate | undefined
-  /** In the order they are offered. */
-  readonly features: readonly StreamFeature[]
-  readonly offers: readonly StreamFeatureOffer[]
-  readonly nonzas: ReadonlyMap<string, NonzaRegistration['handle']>
-  readonly visitorIq: ReadonlyMap<string, VisitorIqRegistration['handle']>
-  /** Answers the IQ requests that come before a resource is bound; `false` for any other. */
-  bind(stream: C2sStream, stanza: Stanza): boolean | Promise<boolean>
-  /** The stream ended with this error. */
-  onFailed(condition: StreamErrorCondition): void
-  /** The client is read more slowly: it sends too fast, or what it sent waits. */
-  onSlowed(reason: 'rate' | 'session'): void
-  /** The stream of a bound session is gone. */
-  onLost(stream: C2sStream, session: Session, wasClosedInPeace: boolean): void
-  /** The stream is closed; called once, last. */
-  onGone(stream: C2sStream): void
-}
 
 /** Why a client is not read for a while: an earlier input is being answered, its session is full, it sends too fast. */
 const BY_WAIT = 1
@@ -101,7 +77,7 @@ export class C2sStream implements ConnectionHandler, XmlStreamHandler, StanzaSin
   #behind: (() => void)[] | undefined
   /** How much of that is to be written. */
   #behindBytes = 0
-  /** When the client was last heard, in rounds of the sweep (see server.ts). */
+  /** When the client was last heard, in rounds of the sweep (see session-life.ts). */
   silentRounds = 0
 
   constructor(connection: Connection, host: C2sHost) {
