@@ -17,6 +17,8 @@ export type LoadOptions = {
   readonly seconds: number
   /** Messages for each account, in offline mode; in the archive, in archive mode. */
   readonly messages: number
+  /** How often each account logs in, in login and returning mode. */
+  readonly rounds?: number
   readonly streamManagement: boolean
   /** Whether nobody keeps the messages (XEP-0334), in chat mode. */
   readonly isKeptByNobody?: boolean

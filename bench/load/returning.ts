@@ -10,7 +10,7 @@ const MECHANISM = 'HT-SHA-256-NONE'
 
 /** Every account has been here before: its client connects, says all it has to say in one write, is online with the first answer, and leaves; fifty at a time. */
 export async function returning(options: LoadOptions): Promise<Record<string, number>> {
-  const { serverPid, accounts } = options
+  const { serverPid, accounts, rounds = 1 } = options
   const tokens: string[] = []
   await forEachIndex(accounts, 50, async (index) => {
     const password = Buffer.from(`\0${usernameOf(index)}\0${PASSWORD}`)
@@ -33,7 +33,7 @@ export async function returning(options: LoadOptions): Promise<Record<string, nu
   const from = await readWhenQuiet(serverPid)
   const loopBefore = eventLoopSeconds(serverPid)
   const startMs = performance.now()
-  await round()
+  for (let i = 0; i < rounds; i++) await round()
   const wallSeconds = (performance.now() - startMs) / 1000
   const to = await readWhenQuiet(serverPid)
   return {

@@ -64,27 +64,27 @@ const builtInRows: readonly Row[] = [
 export const loginRows: readonly Row[] = [...passwordRows, ...builtInRows]
 
 async function run(place: Workplace, transport: 'tcp' | 'starttls', mechanism: Mechanism): ReturnType<Row['run']> {
+  const { logins: accounts, loginRounds } = place.scale
+  const { figures, problems } =
+    place.xmppload === undefined
+      ? await builtIn(place, transport, { mode: 'login', accounts, mechanism })
+      : await timed(place, transport, { mode: 'login', users: accounts, rounds: 1 + loginRounds, mech: mechanism })
+  return outcome(figures, problems, place.launcher.name === 'waxwing' ? figures.loop_ms_per_login : undefined)
+}
+
+/** Runs xmppload, whose first round warms up both sides and is not counted; its figures, and those of the event loop. */
+async function timed(
+  place: Workplace,
+  transport: 'tcp' | 'starttls',
+  flags: Readonly<Record<string, string | number>>,
+): Promise<LoadRun> {
   const { pid } = place.server
-  const accounts = place.scale.logins
   let loopBefore = 0
-  const markLoop = () => {
-    loopBefore = eventLoopSeconds(pid)
-  }
-  const measured = async () => {
-    if (place.xmppload !== undefined) {
-      // The first round warms up both sides and is not counted by xmppload either.
-      const flags = { mode: 'login', users: accounts, rounds: 2, mech: mechanism }
-      return await xmppload(place, transport, flags, (line) => line.includes('round 0') && markLoop())
-    }
-    const load = { mode: 'login', accounts, mechanism } as const
-    await builtIn(place, transport, load)
-    markLoop()
-    return await builtIn(place, transport, load)
-  }
-  const { figures, problems } = await measured()
+  const { figures, problems } = await xmppload(place, transport, flags, (line) => {
+    if (line.includes('round 0')) loopBefore = eventLoopSeconds(pid)
+  })
   const loopSeconds = eventLoopSeconds(pid) - loopBefore
-  const loopMs = (loopSeconds * 1000) / (figures.logins ?? 1)
-  return outcome(figures, problems, place.launcher.name === 'waxwing' ? loopMs : undefined)
+  return { figures: { ...figures, loop_ms_per_login: (loopSeconds * 1000) / (figures.logins ?? 1) }, problems }
 }
 
 const outcome = (figures: LoadRun['figures'], problems: readonly string[], loopMs: number | undefined): Outcome => ({

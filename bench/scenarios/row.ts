@@ -10,6 +10,8 @@ export type Scale = {
   readonly seconds: number
   readonly warmupSeconds: number
   readonly logins: number
+  /** How often each account logs in, after once that only warms up. */
+  readonly loginRounds: number
   readonly offlineAccounts: number
   readonly offlineMessages: number
   /** Messages in the archive that is read, and in that of a peer. */

@@ -55,6 +55,7 @@ export function builtIn(
     warmupSeconds: scale.warmupSeconds,
     seconds: scale.seconds,
     messages: scale.offlineMessages,
+    rounds: scale.loginRounds,
     streamManagement: false,
     ...options,
   })
