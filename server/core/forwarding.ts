@@ -48,8 +48,6 @@ interface Forward {
   readonly stanza: Stanza
   readonly awaited: Awaited | undefined
   isBehind: LogId | undefined
-  /** Told when it is handled here. */
-  readonly handled?: () => void
 }
 
 /** How stanzas to one address go while something is open there. */
@@ -72,6 +70,8 @@ const RETRY_MS = 250
 const GIVE_UP_MS = 60_000
 /** Stanzas to one address that wait for its home. */
 const MAX_WAITING = 1_000
+/** Senders that are remembered though nothing of theirs is under way: most go on. */
+const MAX_IDLE_SENDERS = 10_000
 
 /** Who answers for a domain of its own, or for an account. */
 export const homeKey = (to: Address): string => (to.localpart === '' ? to.domainpart : to.bare)
@@ -337,55 +337,77 @@ export class Forwarding {
     const { jid } = from
     let sender = this.#senders.get(jid)
     if (sender === undefined) {
-      sender = new RemoteSender(this.#arrive, this.#onFailure, () => this.#senders.delete(jid))
+      sender = new RemoteSender({
+        arrive: this.#arrive,
+        handled: (address) => this.#residence.exit(address),
+        idle: () => this.#leaveSender(jid),
+        onFailure: this.#onFailure,
+      })
       this.#senders.set(jid, sender)
     }
-    sender.take({ ...forward, handled: () => this.#residence.exit(key) })
+    sender.take(forward, key)
   }
+
+  #leaveSender(jid: string): void {
+    if (this.#senders.size > MAX_IDLE_SENDERS) this.#senders.delete(jid)
+  }
+}
+
+/** A stanza from elsewhere, and the address that it keeps at home here until it is handled. */
+interface Guest extends Forward {
+  readonly key: string
 }
 
 /** What one sender elsewhere sends to addresses that are at home here. */
 class RemoteSender extends Inflow {
   readonly #arrive: Arrive
+  readonly #handled: (key: string) => void
+  readonly #idle: () => void
   readonly #onFailure: (stanza: Stanza, error: unknown) => void
-  readonly #onIdle: () => void
-  readonly #waiting: Forward[] = []
-  readonly #stored = new Map<number, Forward>()
-  #current: Forward | undefined
+  readonly #waiting: Guest[] = []
+  readonly #stored = new Map<number, Guest>()
+  #current: Guest | undefined
   #open = 0
 
-  constructor(arrive: Arrive, onFailure: (stanza: Stanza, error: unknown) => void, onIdle: () => void) {
+  constructor(parts: {
+    readonly arrive: Arrive
+    readonly handled: (key: string) => void
+    readonly idle: () => void
+    readonly onFailure: (stanza: Stanza, error: unknown) => void
+  }) {
     super()
-    this.#arrive = arrive
-    this.#onFailure = onFailure
-    this.#onIdle = onIdle
+    this.#arrive = parts.arrive
+    this.#handled = parts.handled
+    this.#idle = parts.idle
+    this.#onFailure = parts.onFailure
   }
 
-  take(forward: Forward): void {
+  take({ stanza, awaited, isBehind }: Forward, key: string): void {
     this.#open++
-    this.#waiting.push(forward)
-    this.receive(forward.stanza)
+    this.#waiting.push({ stanza, awaited, isBehind, key })
+    this.receive(stanza)
   }
 
   protected handle(stanza: Stanza): Handled | Promise<Handled> {
-    const forward = this.#waiting.shift()
+    const guest = this.#waiting.shift()
     const { from, to } = stanza
-    if (forward === undefined || from === undefined || to === undefined) return undefined
-    this.#current = forward
-    const arrival = { inflow: this, isKeptBySender: forward.awaited?.isKeptBySender === true, isBehind: forward.isBehind }
+    if (guest === undefined || from === undefined || to === undefined) return undefined
+    this.#current = guest
+    const arrival = { inflow: this, isKeptBySender: guest.awaited?.isKeptBySender === true, isBehind: guest.isBehind }
     const outcome = this.#arrive(stanza, from, to, arrival)
-    const conclude = (handled: Handled): Handled => {
-      if (handled !== 'stored') this.#conclude(forward, {})
-      return handled
-    }
-    return outcome instanceof Promise ? outcome.then(conclude) : conclude(outcome)
+    return outcome instanceof Promise ? outcome.then((handled) => this.#done(guest, handled)) : this.#done(guest, outcome)
+  }
+
+  #done(guest: Guest, handled: Handled): Handled {
+    if (handled !== 'stored') this.#conclude(guest, {})
+    return handled
   }
 
   protected failed(stanza: Stanza, error: unknown): void {
-    const forward = this.#current
-    if (forward === undefined) return this.#onFailure(stanza, error)
-    if (forward.awaited === undefined || !(error instanceof StanzaError)) this.#onFailure(stanza, error)
-    this.#conclude(forward, { refusal: error instanceof StanzaError ? error : new StanzaError('internal-server-error') })
+    const guest = this.#current
+    if (guest === undefined) return this.#onFailure(stanza, error)
+    if (guest.awaited === undefined || !(error instanceof StanzaError)) this.#onFailure(stanza, error)
+    this.#conclude(guest, { refusal: error instanceof StanzaError ? error : new StanzaError('internal-server-error') })
   }
 
   override ticket(): number {
@@ -395,16 +417,16 @@ class RemoteSender extends Inflow {
   }
 
   override settle(ticket: number, id?: LogId, refusal?: StanzaError): void {
-    const forward = this.#stored.get(ticket)
+    const guest = this.#stored.get(ticket)
     this.#stored.delete(ticket)
     super.settle(ticket)
-    if (forward !== undefined) this.#conclude(forward, { id, refusal })
+    if (guest !== undefined) this.#conclude(guest, { id, refusal })
   }
 
-  #conclude({ awaited, handled }: Forward, outcome: Outcome): void {
+  #conclude({ awaited, key }: Guest, outcome: Outcome): void {
     awaited?.done(outcome)
-    handled?.()
-    if (--this.#open === 0) this.#onIdle()
+    this.#handled(key)
+    if (--this.#open === 0) this.#idle()
   }
 
   /** Its own session is read more slowly, where it is. */
