@@ -92,7 +92,7 @@ export class Stanza {
     const attributes = new Attributes(tokenizer, source)
     for (const { prefix, uri } of inherited) attributes.declare(prefix, uri)
 
-    const stanza = new Stanza(kind, attributes, new Contents(source, innerStart, innerEnd, tokenizer.children, bindings))
+    const stanza = new Stanza(kind, attributes, new Contents(source, innerStart, innerEnd, tokenizer.children.slice(), bindings))
     stanza.#fromRaw = attributes.from
     stanza.#toRaw = attributes.to
     if (!attributes.differs) stanza.#wire = source
@@ -186,8 +186,13 @@ export class Stanza {
 
   /** The whole text; jabber:client is the default namespace where it goes, and is not declared. */
   get wire(): Wire {
-    this.#wire ??= wire(this.#encodeStart('') + this.#encodeRest())
+    this.#wire ??= this.encode()
     return this.#wire
+  }
+
+  /** The same text for who needs it once: this stanza may live on, and does not keep it. */
+  encode(): Wire {
+    return this.#wire ?? wire(this.#encodeStart('') + this.#encodeRest())
   }
 
   /** The whole text with its namespace declared, for a frame (RFC 7395 §3.3.3) or inside another element (XEP-0297 §3). */

@@ -186,7 +186,7 @@ export class Ledger {
         : [theirs, { owner: sender, peer: to.bare, direction: 'out', isPending: false, isTransient: false } as const]
     this.counts.kept++
     const atMs = this.#clock.nowMs()
-    this.#log.append({ id, atMs, stanza: stanza.wire, isText: isText(stanza), places }, (error) => {
+    this.#log.append({ id, atMs, stanza: stanza.encode(), isText: isText(stanza), places }, (error) => {
       if (error === undefined) this.#moveEnds(remembered, { id, atMs })
       try {
         if (error === undefined) this.onKept?.(id, stanza, from, to)
