@@ -36,6 +36,8 @@ export class Delivery {
   readonly #held = new WeakMap<Session, Held>()
   /** What sessions that are behind were shown of what they have not come to yet. */
   readonly #shown = new WeakMap<Session, Set<LogId>>()
+  /** The latest read for each. */
+  readonly #reads = new WeakMap<Session, Promise<void>>()
 
   constructor(parts: {
     readonly sessions: Sessions
@@ -200,11 +202,17 @@ export class Delivery {
     this.#read(session)
   }
 
+  /** Resolves when the session was sent what it missed, as far as its client takes it; `undefined` when nothing is being read for it. */
+  caughtUp(session: Session): Promise<void> | undefined {
+    return session.isReading ? this.#reads.get(session) : undefined
+  }
+
   #read(session: Session): void {
     // Of two reads at once each would send what the other does.
     if (session.isReading || session.outlet.isLagging) return
     session.isReading = true
-    this.#drain(session).catch((error: unknown) => this.#onFailure(session, error))
+    const read = this.#drain(session).catch((error: unknown) => this.#onFailure(session, error))
+    this.#reads.set(session, read)
   }
 
   async #drain(session: Session): Promise<void> {

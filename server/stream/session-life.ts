@@ -46,6 +46,8 @@ const NOTHING: Unacked = { data: wire(''), mark: undefined }
 
 /** How often streams are looked over for those that are silent or do not read. */
 const SWEEP_MS = 5_000
+/** For so long the answer to a client that resumes waits for what it missed, so that both go together. */
+const GATHERING_MS = 50
 
 /** How sessions begin, lose their connection, are resumed, and end. */
 export class SessionLife {
@@ -213,7 +215,9 @@ export class SessionLife {
     this.#options.sessions.remove(session)
   }
 
-  #resumed(session: Session, resent: number, unflushed: readonly LogId[]): void {
+  /** Gives when the session has what it missed, or when that takes too long to wait for. */
+  #resumed(session: Session, resent: number, unflushed: readonly LogId[]): Promise<void> | undefined {
+    const { delivery } = this.#options
     const stream = this.streamManagement.of(session)?.stream
     if (stream !== undefined) this.#streams.set(session, stream)
     this.#waiting.get(session)?.timer.cancel()
@@ -221,10 +225,22 @@ export class SessionLife {
     this.#options.log.debug('session-resumed', { jid: session.jid, resent })
     this.#options.hooks.emit('session-resumed', { session })
     const [first] = unflushed
-    if (first === undefined) this.#options.delivery.proceed(session)
-    else this.#options.delivery.sendBack(session, first - 1)
+    if (first === undefined) delivery.proceed(session)
+    else delivery.sendBack(session, first - 1)
     // The client was gone again before its session was ready for it.
     if (stream?.isClosed === true) this.onLost(stream, session, false)
+    const caughtUp = delivery.caughtUp(session)
+    return caughtUp === undefined ? undefined : this.#atMost(GATHERING_MS, caughtUp)
+  }
+
+  #atMost(ms: number, done: Promise<void>): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = this.#options.clock.after(ms, resolve)
+      void done.then(() => {
+        timer.cancel()
+        resolve()
+      })
+    })
   }
 
   /** Ends a session that its client has not closed. */

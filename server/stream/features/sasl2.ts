@@ -185,9 +185,8 @@ export const sasl2 = (options: Sasl2Options): StreamFeature => {
     if (wishes.resume === undefined) return begin(undefined)
     const refused = streamManagement.resume(stream, wishes.resume, (resumed, session) => {
       say(session.jid, resumed)
-      if (!isSlow) return
-      stream.precede()
-      clock.after(PROVING_MS, () => stream.follow())
+      if (isSlow) clock.after(PROVING_MS, () => stream.follow())
+      else stream.follow()
     })
     if (refused instanceof Promise) return refused.then((reason) => (stream.session === undefined ? begin(reason) : undefined))
     return begin(refused)

@@ -1,3 +1,4 @@
+import { vi } from 'vitest'
 import { carbons } from '#server/modules/carbons.ts'
 import { offline } from '#server/modules/offline.ts'
 import { presence } from '#server/modules/presence.ts'
@@ -138,6 +139,53 @@ conversation(
     await juliet.receives(
       xml`<message type="chat" from="${back.jid}" to="${juliet.jid}" id="m4"><body>m4</body><stanza-id xmlns="urn:xmpp:sid:0" by="${juliet.bareJid}" id="${any}"/></message>`,
     )
+  },
+)
+
+/** Holds back what is read of the entries of accounts, until that is let go. */
+const slowReads = (driver: Scene['driver']): (() => void) => {
+  const { promise, resolve } = Promise.withResolvers<void>()
+  const { log } = driver
+  const range = log.range.bind(log)
+  vi.spyOn(log, 'range').mockImplementation(async (...query) => {
+    await promise
+    return range(...query)
+  })
+  return resolve
+}
+
+const readsSlowly = async (scene: Scene) => {
+  const juliet = await scene.comesOnline('juliet@verona.example/balcony')
+  const phone = await scene.comesOnline(`${romeo}/phone`)
+  const token = await enables(phone)
+  await phone.vanishes()
+  await juliet.sends(says('m1'))
+  await juliet.receivesNothing()
+  const letGo = slowReads(scene.driver)
+  const back = await resumes(scene, phone.jid, token, 0)
+  await back.receivesNothing()
+  return { letGo, back, resumed: `<resumed xmlns="${sm}" previd="${token}" h="0"/>`, missed: late('m1', juliet) }
+}
+
+conversation(
+  'XEP-0198 §5: the answer to a client that resumes comes with what it missed',
+  { modules, carriers: ['memory'] },
+  async (scene) => {
+    const { letGo, back, resumed, missed } = await readsSlowly(scene)
+    letGo()
+    await back.receives(resumed, missed, asked)
+  },
+)
+
+conversation(
+  'XEP-0198 §5: the answer to a client that resumes does not wait for a slow store',
+  { modules, carriers: ['memory'] },
+  async (scene) => {
+    const { letGo, back, resumed, missed } = await readsSlowly(scene)
+    await scene.clock.advance(50)
+    await back.receives(resumed)
+    letGo()
+    await back.receives(missed, asked)
   },
 )
 

@@ -35,8 +35,8 @@ export interface StreamManagementOptions {
   readonly onRoom: (session: Session) => void
   /** The client has taken nothing for too long. */
   readonly onOverflow: (session: Session) => void
-  /** `unflushed`: entries that were sent before `<enabled/>` and never left the server. */
-  readonly onResumed: (session: Session, resent: number, unflushed: readonly LogId[]) => void
+  /** `unflushed`: entries that were sent before `<enabled/>` and never left the server. Gives when the session has what it missed, if that is to be waited for. */
+  readonly onResumed: (session: Session, resent: number, unflushed: readonly LogId[]) => void | Promise<void>
   /** An account's client asked for a session that is no more; its trail, if that is known. */
   readonly onRefused: (account: BareJid, trail: Trail | undefined) => void
   /** Where records of sessions are kept for other processes; `undefined` when there are none. */
@@ -266,7 +266,10 @@ export class StreamManagement implements StreamFeature {
   }
 
   #resume(stream: C2sStream, element: Element): void | Promise<void> {
-    const refused = this.resume(stream, element, (resumed) => stream.send(resumed))
+    const refused = this.resume(stream, element, (resumed) => {
+      stream.send(resumed)
+      stream.follow()
+    })
     if (refused instanceof Promise) return refused.then((settled) => this.#sayRefused(stream, settled))
     this.#sayRefused(stream, refused)
   }
@@ -276,7 +279,8 @@ export class StreamManagement implements StreamFeature {
   }
 
   /**
-   * Puts a session that lost its stream on this one: `answer` says so, before what the client has not seen is sent again.
+   * Puts a session that lost its stream on this one: `answer` says so, and then lets what the client has not seen follow. The two go together.
+   * COMPAT(@xmpp/client 0.14): when it has read <resumed/> from one TLS record it is handed the next one before it is ready for it.
    * Gives what refuses it, if it cannot be done.
    */
   resume(
@@ -317,18 +321,22 @@ export class StreamManagement implements StreamFeature {
     resumable.stream = stream
     // What the old stream delivered and is still on its way to the disk is counted when it is there.
     const settled = new Promise<void>((resolve) => session.whenHandled(resolve)).then(() => recorded(resumable))
-    return settled.then((): Element | undefined | Promise<Element> => {
+    return settled.then((): Element | undefined | Promise<Element | undefined> => {
       // Another stream was quicker, and has ended this one.
       if (resumable.stream !== stream) return undefined
       // Its time was up, or its resource was bound by another stream.
       if (session.hasEnded) return this.#refuseResume(stream, token)
       stream.bound(session)
-      answer(el(NS, 'resumed', { previd: token, h: handledOn(resumable) }), session)
+      stream.precede()
       const resent = outlet.attach(stream, h)
       this.counts.resumed++
       this.counts.resent += resent
-      this.#options.onResumed(session, resent, outlet.unflushed())
-      return undefined
+      const caughtUp = this.#options.onResumed(session, resent, outlet.unflushed())
+      const say = (): undefined => {
+        if (!stream.isClosed) answer(el(NS, 'resumed', { previd: token, h: handledOn(resumable) }), session)
+        return undefined
+      }
+      return caughtUp instanceof Promise ? caughtUp.then(say) : say()
     })
   }
 
