@@ -61,8 +61,8 @@ const openClient = (seat: Seat, service: string): ChatClient => {
   }
 }
 
-// COMPAT(@xmpp/client 0.14): its empty write after <resumed/> makes Node hand it the next TLS record while it parses the one before. It calls that
-// bad-format, lets go of its parser, throws at what comes until the socket is closed, and then resumes as it should.
+// COMPAT(@xmpp/client 0.14): its empty write after <resumed/> makes Node hand it the next TLS record while it parses the one before, if that is there, as on
+// a machine so busy that the server does not put both into one. It calls that bad-format, lets go of its parser, and throws at what comes until it is closed.
 const takeNothingUnparsed = (xmpp: XmppClient): void => {
   const take = xmpp._onData.bind(xmpp)
   xmpp._onData = (data) => {
