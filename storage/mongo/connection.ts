@@ -38,6 +38,8 @@ export const connect = async (options: ConnectionOptions): Promise<Collections> 
     ignoreUndefined: true,
     socketTimeoutMS: SOCKET_MS,
     maxPoolSize: MAX_CONNECTIONS,
+    // Without it, whoever waits for a connection while the server goes away may wait for ever.
+    waitQueueTimeoutMS: selectionMs,
   } as const
   // An operator who starts a server hears soon that its database is not there; a message may wait longer for one that was.
   const first = clientOf(url, { ...settings, serverSelectionTimeoutMS: Math.min(selectionMs, FIRST_SELECTION_MS) })
