@@ -2,47 +2,28 @@ import { createHmac } from 'node:crypto'
 import { forEachIndex, PASSWORD, usernameOf } from '../client/accounts.ts'
 import { connect } from '../client/connection.ts'
 import { attributeOf } from '../client/login.ts'
-import { eventLoopSeconds } from '../cpu.ts'
-import { costs, percentiles, readWhenQuiet } from './meter.ts'
+import { loginRounds } from './login-rounds.ts'
 import type { LoadOptions } from './options.ts'
 
 const MECHANISM = 'HT-SHA-256-NONE'
 
 /** Every account has been here before: its client connects, says all it has to say in one write, is online with the first answer, and leaves; fifty at a time. */
 export async function returning(options: LoadOptions): Promise<Record<string, number>> {
-  const { serverPid, accounts, rounds = 1 } = options
   const tokens: string[] = []
-  await forEachIndex(accounts, 50, async (index) => {
+  await forEachIndex(options.accounts, 50, async (index) => {
     const password = Buffer.from(`\0${usernameOf(index)}\0${PASSWORD}`)
     const wants = `<request-token xmlns='urn:xmpp:fast:0' mechanism='${MECHANISM}'/>`
     const { success } = await quickLogin(options, index, 'PLAIN', password, wants)
     tokens[index] = attributeOf(success.slice(success.indexOf('<token')), 'token') ?? ''
   })
-  const timesMs: number[] = []
-  const round = () =>
-    forEachIndex(accounts, 50, async (index) => {
-      const hash = createHmac('sha256', tokens[index] ?? '')
-        .update('Initiator')
-        .digest()
-      const proof = Buffer.concat([Buffer.from(`${usernameOf(index)}\0`), hash])
-      const { ms } = await quickLogin(options, index, MECHANISM, proof, `<fast xmlns='urn:xmpp:fast:0'/>`)
-      timesMs.push(ms)
-    })
-  await round()
-  timesMs.length = 0
-  const from = await readWhenQuiet(serverPid)
-  const loopBefore = eventLoopSeconds(serverPid)
-  const startMs = performance.now()
-  for (let i = 0; i < rounds; i++) await round()
-  const wallSeconds = (performance.now() - startMs) / 1000
-  const to = await readWhenQuiet(serverPid)
-  return {
-    logins: timesMs.length,
-    logins_per_s: timesMs.length / wallSeconds,
-    loop_ms_per_login: ((eventLoopSeconds(serverPid) - loopBefore) * 1000) / timesMs.length,
-    ...percentiles('login_', timesMs),
-    ...costs('', 'login', from, to, timesMs.length),
-  }
+  return loginRounds(options, async (index) => {
+    const hash = createHmac('sha256', tokens[index] ?? '')
+      .update('Initiator')
+      .digest()
+    const proof = Buffer.concat([Buffer.from(`${usernameOf(index)}\0`), hash])
+    const { ms } = await quickLogin(options, index, MECHANISM, proof, `<fast xmlns='urn:xmpp:fast:0'/>`)
+    return ms
+  })
 }
 
 /** Logs in by XEP-0388 and binds by XEP-0386; the time is that from having a connection to having a session. */
