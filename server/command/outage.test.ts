@@ -26,7 +26,7 @@ const comes = async (actor: Actor, name: string): Promise<Element> => {
       const next = await actor.next()
       if (next.name === name) return next
     } catch (error) {
-      if (actor.hasEnded || ++tries > 36) throw error
+      if (actor.hasEnded || ++tries > 8) throw error
     }
 }
 
@@ -102,6 +102,6 @@ describe.skipIf(kill === undefined || start === undefined || !hasRedis)(
         if (next.name === 'message') archived++
       expect(archived).toBe(2)
       expect(node.log.map(({ event }) => event)).not.toContain('node-fenced')
-    }, 300_000)
+    }, 240_000)
   },
 )

@@ -9,6 +9,8 @@ export type Fate = 'pass' | 'lose' | 'mute'
 export interface CommandProxy {
   readonly url: string
   fate: (command: Document) => Fate
+  /** Ends all connections, as a server that is stopped does. */
+  hangUp(): void
   close(): Promise<void>
 }
 
@@ -83,6 +85,9 @@ export const proxyTo = async (url: string): Promise<CommandProxy> => {
   })
   proxy.url = `mongodb://127.0.0.1:${await listening(server)}${rest}${rest.includes('?') ? '&' : '?'}directConnection=true`
   return Object.assign(proxy, {
+    hangUp() {
+      for (const socket of sockets) socket.end()
+    },
     async close() {
       for (const socket of sockets) socket.destroy()
       server.close()

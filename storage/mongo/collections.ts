@@ -79,6 +79,8 @@ export interface Collections {
   readonly client: MongoClient
   readonly db: Db
   readonly concern: WriteConcern
+  /** How long a write may take that others wait for. */
+  readonly answerMs: number
   readonly accounts: Collection<AccountDocument>
   readonly documents: Collection<StoredDocument>
   readonly expiring: Collection<ExpiringDocument>
@@ -87,10 +89,11 @@ export interface Collections {
   readonly meta: Collection<MetaDocument>
 }
 
-export const collectionsOf = (client: MongoClient, db: Db, concern: WriteConcern): Collections => ({
+export const collectionsOf = (client: MongoClient, db: Db, concern: WriteConcern, answerMs: number): Collections => ({
   client,
   db,
   concern,
+  answerMs,
   accounts: db.collection('accounts'),
   documents: db.collection('documents'),
   expiring: db.collection('expiring'),

@@ -5,6 +5,7 @@ import { StorageError } from '../storage-error.ts'
 import { Batch, type Done, type Mark, type Put } from './batch.ts'
 import type { Collections, ExpiringDocument, LogDocument, StoredDocument } from './collections.ts'
 import { outcomeOf, storageErrorOf } from './failure.ts'
+import { inTime } from './in-time.ts'
 import type { LastId } from './last-id.ts'
 import { TRANSIENT_KINDS } from './log-document.ts'
 import { type WriteFailure, write } from './write.ts'
@@ -182,6 +183,7 @@ export class Committer {
   async #commit(batch: Batch): Promise<void> {
     const { clock, patienceMs = PATIENCE_MS } = this.#parts
     const startMs = clock.monotonicMs()
+    let isFirst = true
     for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS)) {
       try {
         const putErrors = await this.#send(batch)
@@ -190,8 +192,10 @@ export class Committer {
       } catch (error) {
         const outcome = outcomeOf(error)
         if (outcome === 'unknown') batch.mayBeWritten = true
-        const isOver = outcome === 'refused' || clock.monotonicMs() - startMs >= patienceMs
-        if (isOver) {
+        // A server that is found, and does not answer, may have lost one connection and nothing else.
+        const isTried = !isFirst || outcome === 'unsent'
+        isFirst = false
+        if (outcome === 'refused' || (isTried && clock.monotonicMs() - startMs >= patienceMs)) {
           this.#observe(batch, startMs, batch.writes)
           return this.#leave(batch, storageErrorOf(error))
         }
@@ -220,7 +224,8 @@ export class Committer {
     for (let pauseMs = FIRST_PAUSE_MS; !this.#isClosed; pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS)) {
       await this.#pause(pauseMs)
       try {
-        await this.#parts.collections.db.command({ ping: 1 })
+        const { db, answerMs } = this.#parts.collections
+        await inTime(answerMs, (signal) => db.command({ ping: 1 }, { signal }))
         await this.#undo()
         this.#away = undefined
         return this.#schedule()
@@ -300,7 +305,8 @@ export class Committer {
     if (entry === undefined) return
     if (code !== DUPLICATE_KEY)
       return batch.refuseEntry(index, new StorageError(`MongoDB refused: ${message}`, { isTransient: false }))
-    const found = await this.#parts.collections.log.findOne({ _id: entry._id })
+    const { log, answerMs } = this.#parts.collections
+    const found = await inTime(answerMs, (signal) => log.findOne({ _id: entry._id }, { signal }))
     const isOurs =
       found === null || (found.c === entry.c && found.t === entry.t && found.s.toString('hex') === entry.s.toString('hex'))
     if (isOurs) return

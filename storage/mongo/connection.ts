@@ -9,6 +9,8 @@ export interface ConnectionOptions {
   readonly durability: 'full' | 'relaxed'
   /** How long an operation waits for a primary before it fails. */
   readonly selectionMs?: number
+  /** How long a write may take that others wait for, before it is sent again. */
+  readonly answerMs?: number
 }
 
 const DATABASE = 'waxwing'
@@ -19,13 +21,15 @@ const SELECTION_MS = 15_000
 const FIRST_SELECTION_MS = 3000
 /** A majority that has not answered by then is asked again. */
 const MAJORITY_MS = 10_000
+/** Longer than either of these. */
+const ANSWER_MS = 20_000
 /** A server that has not answered by then is given up; longer than the majority may take. */
 const SOCKET_MS = 30_000
 const MAX_CONNECTIONS = 32
 
 /** Looks at what answers, and connects. */
 export const connect = async (options: ConnectionOptions): Promise<Collections> => {
-  const { url, durability, selectionMs = SELECTION_MS } = options
+  const { url, durability, selectionMs = SELECTION_MS, answerMs = ANSWER_MS } = options
   const concern = durability === 'full' ? { w: 'majority' as const, j: true } : { w: 1, j: false }
   const settings = {
     appName: 'waxwing',
@@ -38,8 +42,6 @@ export const connect = async (options: ConnectionOptions): Promise<Collections> 
     ignoreUndefined: true,
     socketTimeoutMS: SOCKET_MS,
     maxPoolSize: MAX_CONNECTIONS,
-    // Without it, whoever waits for a connection while the server goes away may wait for ever.
-    waitQueueTimeoutMS: selectionMs,
   } as const
   // An operator who starts a server hears soon that its database is not there; a message may wait longer for one that was.
   const first = clientOf(url, { ...settings, serverSelectionTimeoutMS: Math.min(selectionMs, FIRST_SELECTION_MS) })
@@ -51,7 +53,7 @@ export const connect = async (options: ConnectionOptions): Promise<Collections> 
     await first.close()
   }
   const client = clientOf(url, { ...settings, serverSelectionTimeoutMS: selectionMs })
-  return collectionsOf(client, client.db(databaseOf(url)), { ...concern, wtimeout: MAJORITY_MS })
+  return collectionsOf(client, client.db(databaseOf(url)), { ...concern, wtimeout: MAJORITY_MS }, answerMs)
 }
 
 const examine = async (db: Db): Promise<void> => {

@@ -1,3 +1,5 @@
+import { subscribe, unsubscribe } from 'node:diagnostics_channel'
+import type { Socket } from 'node:net'
 import { MongoClient } from 'mongodb'
 import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { wire } from '#stanzas/wire.ts'
@@ -134,6 +136,27 @@ describe.skipIf(found === undefined)(
       expect(idsOf(await log.range(juliet, { limit: 9 }))).toEqual([1, 2, 3])
       expect(idsOf(await log.pending(juliet, { limit: 9 }))).toEqual([1, 2, 3])
       expect(commits).toMatchObject([{ operations: 3, failures: 0 }])
+    })
+
+    test('a batch that is sent by a connection whose end is not told yet is sent again, and is there once', async () => {
+      const between = await throughProxy()
+      const sockets: Socket[] = []
+      const made = (event: unknown): void => void sockets.push((event as { readonly socket: Socket }).socket)
+      subscribe('net.client.socket', made)
+      const { log } = await open({ url: between.url, patienceMs: 10_000, answerMs: 500 })
+      await append(log, message(1))
+      unsubscribe('net.client.socket', made)
+      const appended = new Promise<void>((resolve, reject) => {
+        let isSent = false
+        const send = (): void => {
+          if (!isSent) append(log, message(2)).then(resolve, reject)
+          isSent = true
+        }
+        for (const socket of sockets) socket.once('end', send)
+      })
+      between.hangUp()
+      await appended
+      expect(idsOf(await log.range(juliet, { limit: 9 }))).toEqual([1, 2])
     })
 
     test('what waits while the database is away is refused in order, and what was refused is not there afterwards', async () => {

@@ -1,5 +1,6 @@
 import type { LogId } from '../shapes.ts'
 import type { Collections, MetaDocument } from './collections.ts'
+import { inTime } from './in-time.ts'
 import { beginningWith } from './keys.ts'
 
 /** Ids that are promised ahead at once: five seconds' worth, so that a busy process writes a bound that often and a quiet one with every message. */
@@ -48,7 +49,8 @@ export class LastId {
     if (id <= this.#bound) return
     const bound = Math.min(id + AHEAD, Number.MAX_SAFE_INTEGER)
     const bounded: Partial<MetaDocument> = { last: bound }
-    await this.#collections.meta.updateOne({ _id: this.#own }, { $max: bounded }, { upsert: true })
+    const { meta, answerMs } = this.#collections
+    await inTime(answerMs, () => meta.updateOne({ _id: this.#own }, { $max: bounded }, { upsert: true }))
     this.#bound = bound
   }
 

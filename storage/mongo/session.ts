@@ -2,6 +2,7 @@ import { randomBelow } from '#server/base/random.ts'
 import type { Collections } from './collections.ts'
 import type { Committer } from './committer.ts'
 import { storageErrorOf } from './failure.ts'
+import { inTime } from './in-time.ts'
 import type { Order } from './order.ts'
 
 /** What the shapes share: the collections, the way in for grouped writes, the order of everything else. */
@@ -12,11 +13,14 @@ export interface Session {
   readonly nextRevision: () => number
 }
 
+/** The driver looks for another server, and asks it again. */
+const ANSWER_MS = 45_000
+
 /** Sends one command, unless the database is known to be away; what goes wrong becomes a `StorageError`. */
 export const ask = async <T>({ committer }: Session, command: () => Promise<T>): Promise<T> => {
   committer.admit()
   try {
-    return await command()
+    return await inTime(ANSWER_MS, command)
   } catch (error) {
     throw storageErrorOf(error)
   }

@@ -1,6 +1,7 @@
 import type { Document } from 'mongodb'
 import { MongoServerError } from 'mongodb'
 import type { Collections } from './collections.ts'
+import { inTime } from './in-time.ts'
 
 /** One statement that failed while others of its command went well. */
 export interface WriteFailure {
@@ -18,7 +19,7 @@ const MAX_STATEMENTS = 20_000
  * The command is sent as it is: through the collection's own methods each document is measured and wrapped first, which costs as much again.
  */
 export const write = async (
-  { db, concern }: Collections,
+  { db, concern, answerMs }: Collections,
   name: 'insert' | 'update' | 'delete',
   collection: string,
   statements: readonly Document[],
@@ -34,12 +35,13 @@ export const write = async (
       if (bytes > MAX_COMMAND_BYTES && next > first) break
       next += 1
     }
-    const reply = await db.command({
+    const command = {
       [name]: collection,
       [FIELDS[name]]: first === 0 && next === statements.length ? statements : statements.slice(first, next),
       ordered: false,
       writeConcern: concern,
-    })
+    }
+    const reply = await inTime(answerMs, (signal) => db.command(command, { signal }))
     if (reply.writeConcernError !== undefined) throw new MongoServerError(reply.writeConcernError)
     for (const { index, code, errmsg } of reply.writeErrors ?? []) failures.push({ index: first + index, code, message: errmsg })
     first = next
