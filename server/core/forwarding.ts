@@ -7,21 +7,17 @@ import { type Wire, wire } from '#stanzas/wire.ts'
 import { parseElement } from '#stanzas/xml-stream.ts'
 import type { LogId } from '#storage/shapes.ts'
 import type { Bus, NodeId } from './bus.ts'
+import { Answers, encodeHead, readAnswers, readHead } from './forwarding-wire.ts'
 import { type Handled, Inflow } from './inflow.ts'
 import type { Ledger } from './ledger.ts'
 import type { Residence } from './residence.ts'
-
-/** What became of a message at the home of its addressee: where it is in the ledger, if it is there, or why it was refused. */
-export interface Outcome {
-  readonly id?: LogId | undefined
-  readonly refusal?: StanzaError | undefined
-}
 
 /** A message whose sender waits until it is durable. */
 export interface Awaited {
   /** Whether the sender's account remembers it, too. */
   readonly isKeptBySender: boolean
-  readonly done: (outcome: Outcome) => void
+  /** Called once, when it is known what became of it at the home of its addressee: where it is in the ledger, if it is there, or why it was refused. */
+  done(id: LogId | undefined, refusal?: StanzaError): void
 }
 
 /** A stanza that came to the home of its addressee from somewhere else. */
@@ -44,13 +40,15 @@ export interface Stay {
 /** Handles what arrives here for an address that is at home here, or for an account that is at home nowhere and needs no home for it. */
 export type Arrive = (stanza: Stanza, from: Address, to: Address, arrival: Arrival) => Handled | Promise<Handled>
 
+/** A stanza on its way to the home of its addressee. */
 interface Forward {
+  readonly key: string
   readonly stanza: Stanza
   readonly awaited: Awaited | undefined
   isBehind: LogId | undefined
 }
 
-/** How stanzas to one address go while something is open there. */
+/** How stanzas to one address go. */
 interface Way {
   node: NodeId | undefined
   /** Messages that were sent to that node and are not answered; while there are any, everything goes the same way. */
@@ -63,18 +61,31 @@ interface Way {
 
 const STANZA = 'stanza'
 const MESSAGE = 'message'
-const ANSWER = 'message-answer'
+const ANSWERS = 'message-answers'
+const REFUSAL = 'message-refusal'
 
 /** How long after a home could not be found or reached it is looked for again, and for how long at most. */
 const RETRY_MS = 250
 const GIVE_UP_MS = 60_000
 /** Stanzas to one address that wait for its home. */
 const MAX_WAITING = 1_000
-/** Senders that are remembered though nothing of theirs is under way: most go on. */
-const MAX_IDLE_SENDERS = 10_000
+/** Senders, and ways to addresses, that are remembered though nothing is under way: most go on. */
+const MAX_IDLE = 10_000
 
 /** Who answers for a domain of its own, or for an account. */
 export const homeKey = (to: Address): string => (to.localpart === '' ? to.domainpart : to.bare)
+
+/** Another node: what it was sent and what it is to be told. */
+interface Peer {
+  /** By their numbers, in the order they were sent. No number is given twice, lest a late answer be taken for another's. */
+  readonly unanswered: Map<number, Forward>
+  lastNumber: number
+  /** The last id that it knows this node to have known of. */
+  toldId: LogId
+  readonly answers: Answers
+  /** Whether answers go off at the end of this turn. */
+  isDue: boolean
+}
 
 /** Of what goes to accounts, subscriptions change the roster, and requests are answered; all else is nothing to who is away. */
 const needsAccount = ({ kind, type }: Stanza): boolean => {
@@ -103,10 +114,8 @@ export class Forwarding {
   readonly #arrive: Arrive
   readonly #onFailure: (stanza: Stanza, error: unknown) => void
   readonly #ways = new Map<string, Way>()
-  /** By node, in the order they were sent. */
-  readonly #unanswered = new Map<number, Map<number, { readonly key: string; readonly forward: Forward }>>()
+  readonly #peers = new Map<number, Peer>()
   readonly #senders = new Map<string, RemoteSender>()
-  #lastNumber = 0
 
   constructor(parts: {
     readonly bus: Bus
@@ -126,24 +135,25 @@ export class Forwarding {
     this.#domain = parts.domain
     this.#arrive = parts.arrive
     this.#onFailure = parts.onFailure
-    this.#bus.onMessage(STANZA, (_from, payload) =>
-      this.#take({ stanza: parseStanza(payload), awaited: undefined, isBehind: undefined }),
-    )
+    this.#bus.onMessage(STANZA, (_from, payload) => this.#take(parseStanza(payload), undefined, undefined))
     this.#bus.onMessage(MESSAGE, (from, payload) => this.#takeMessage(from, payload))
-    this.#bus.onMessage(ANSWER, (from, payload) => this.#takeAnswer(from, payload))
+    this.#bus.onMessage(ANSWERS, (from, payload) => this.#takeAnswers(from, payload))
+    this.#bus.onMessage(REFUSAL, (from, payload) => this.#takeRefusal(from, payload))
     this.#bus.onPeerLost((node) => this.#lost(node))
   }
 
   /** Messages that other nodes have not answered. */
   get open(): number {
     let open = 0
-    for (const each of this.#unanswered.values()) open += each.size
+    for (const { unanswered } of this.#peers.values()) open += unanswered.size
     return open
   }
 
   /** Whether the address is at home here, and nothing to it is on another way. */
   isHere(key: string): boolean {
-    return this.#residence.isHere(key) && !this.#ways.has(key)
+    if (!this.#residence.isHere(key)) return false
+    const way = this.#ways.get(key)
+    return way === undefined || isIdle(way)
   }
 
   /** Whether something that this sender sent to addresses elsewhere has come back here, where they are by now, and is being handled. */
@@ -159,7 +169,7 @@ export class Forwarding {
 
   /** Sends a stanza with both addresses to the home of its addressee, wherever that is. */
   send(key: string, stanza: Stanza, awaited?: Awaited): void {
-    this.#send(key, { stanza, awaited, isBehind: undefined })
+    this.#send({ key, stanza, awaited, isBehind: undefined })
   }
 
   /** Resolves when nothing to the address waits until it is known where that is at home. */
@@ -172,11 +182,12 @@ export class Forwarding {
     })
   }
 
-  #send(key: string, forward: Forward): void {
+  #send(forward: Forward): void {
+    const { key } = forward
     const way = this.#ways.get(key)
     if (way?.waiting !== undefined) return this.#wait(way.waiting, forward)
-    const node = way === undefined ? this.#residence.knownNode(key) : way.node
-    if (node !== undefined && this.#transmit(key, node, forward)) return
+    const node = way === undefined || way.open === 0 ? this.#residence.knownNode(key) : way.node
+    if (node !== undefined && this.#transmit(way, node, forward)) return
     this.#look(key, [forward])
   }
 
@@ -187,36 +198,56 @@ export class Forwarding {
 
   #refuse({ stanza, awaited }: Forward, refusal: StanzaError): void {
     if (awaited === undefined) this.#onFailure(stanza, refusal)
-    else awaited.done({ refusal })
+    else awaited.done(undefined, refusal)
   }
 
-  #transmit(key: string, node: NodeId, forward: Forward): boolean {
-    const { stanza, awaited, isBehind } = forward
+  #transmit(known: Way | undefined, node: NodeId, forward: Forward): boolean {
+    const { key, stanza, awaited } = forward
     if (awaited === undefined) {
       if (!this.#bus.send(node, STANZA, stanza.wire)) return false
       this.counts.sent++
       return true
     }
-    const number = ++this.#lastNumber
-    const before = this.#ledger.lastId
-    const head = `${number} ${awaited.isKeptBySender ? 1 : 0} ${isBehind ?? 0} ${before}\n`
+    const peer = this.#peer(node)
+    const { lastId } = this.#ledger
+    const head = encodeHead({
+      number: ++peer.lastNumber,
+      isKeptBySender: awaited.isKeptBySender,
+      isBehind: forward.isBehind,
+      lastId: lastId === peer.toldId ? undefined : lastId,
+    })
     if (!this.#bus.send(node, MESSAGE, wire(head + stanza.wire))) return false
     this.counts.sent++
-    forward.isBehind ??= before
-    const unanswered = this.#unanswered.get(node.epoch) ?? new Map()
-    this.#unanswered.set(node.epoch, unanswered)
-    unanswered.set(number, { key, forward })
-    const way = this.#ways.get(key) ?? { node, open: 0, waiting: undefined }
-    this.#ways.set(key, way)
+    peer.toldId = lastId
+    peer.unanswered.set(peer.lastNumber, forward)
+    forward.isBehind ??= lastId
+    const way = known ?? this.#wayTo(key)
     way.node = node
     way.open++
     return true
   }
 
+  #peer(node: NodeId): Peer {
+    let peer = this.#peers.get(node.epoch)
+    if (peer === undefined) {
+      peer = { unanswered: new Map(), lastNumber: 0, toldId: 0, answers: new Answers(), isDue: false }
+      this.#peers.set(node.epoch, peer)
+    }
+    return peer
+  }
+
+  #wayTo(key: string): Way {
+    let way = this.#ways.get(key)
+    if (way === undefined) {
+      way = { node: undefined, open: 0, waiting: undefined }
+      this.#ways.set(key, way)
+    }
+    return way
+  }
+
   /** Finds out where the address is at home, and lets what waits go there. */
   #look(key: string, forwards: Forward[]): void {
-    const way = this.#ways.get(key) ?? { node: undefined, open: 0, waiting: undefined }
-    this.#ways.set(key, way)
+    const way = this.#wayTo(key)
     way.waiting = [...forwards, ...(way.waiting ?? [])]
     this.#find(key, way, this.#clock.monotonicMs() + GIVE_UP_MS)
   }
@@ -234,7 +265,7 @@ export class Forwarding {
       // Somebody came who needs one.
       if (home === 'nowhere' && !claims && this.#needsHome(way)) return this.#find(key, way, deadlineMs)
       this.#ways.delete(key)
-      for (const forward of way.waiting ?? []) if (home === 'here' || !isForDevices(forward)) this.#handle(key, forward)
+      for (const forward of way.waiting ?? []) if (home === 'here' || !isForDevices(forward)) this.#handle(forward)
       this.#clear(way)
       if (home === 'nowhere') this.#residence.leave(key)
     }, again)
@@ -245,11 +276,11 @@ export class Forwarding {
     const { waiting = [] } = way
     while (waiting.length > 0) {
       const [first] = waiting
-      if (first === undefined || !this.#transmit(key, home, first)) return false
+      if (first === undefined || !this.#transmit(way, home, first)) return false
       waiting.shift()
     }
     this.#clear(way)
-    if (way.open === 0) this.#ways.delete(key)
+    this.#leaveWay(key, way)
     return true
   }
 
@@ -273,11 +304,12 @@ export class Forwarding {
 
   /** The node was lost: what it has not answered it may have stored or not. */
   #lost(node: NodeId): void {
-    const unanswered = this.#unanswered.get(node.epoch)
-    if (unanswered === undefined) return
-    this.#unanswered.delete(node.epoch)
+    const peer = this.#peers.get(node.epoch)
+    if (peer === undefined) return
+    peer.toldId = 0
     const byKey = new Map<string, Forward[]>()
-    for (const { key, forward } of unanswered.values()) byKey.set(key, [...(byKey.get(key) ?? []), forward])
+    for (const forward of peer.unanswered.values()) byKey.set(forward.key, [...(byKey.get(forward.key) ?? []), forward])
+    peer.unanswered.clear()
     for (const [key, forwards] of byKey) {
       const way = this.#ways.get(key)
       if (way !== undefined) way.open = 0
@@ -287,53 +319,74 @@ export class Forwarding {
     }
   }
 
-  #takeAnswer(from: NodeId, payload: Wire): void {
-    const [number = '', id = ''] = payload.split(' ', 2)
-    const refusal = payload.slice(number.length + id.length + 2)
-    const unanswered = this.#unanswered.get(from.epoch)
-    const sent = unanswered?.get(Number(number))
-    if (unanswered === undefined || sent === undefined) return
-    unanswered.delete(Number(number))
-    const way = this.#ways.get(sent.key)
-    if (way !== undefined && --way.open === 0 && way.waiting === undefined) this.#ways.delete(sent.key)
-    this.#ledger.heardOf(Number(id))
-    sent.forward.awaited?.done({
-      id: id === '0' ? undefined : Number(id),
-      refusal: refusal === '' ? undefined : readStanzaError(parseElement(wire(refusal))),
+  #takeAnswers(from: NodeId, payload: Wire): void {
+    const peer = this.#peers.get(from.epoch)
+    if (peer === undefined) return
+    readAnswers(payload, (number, id) => {
+      if (id !== undefined) this.#ledger.heardOf(id)
+      this.#answered(peer, number)?.done(id)
     })
+  }
+
+  #takeRefusal(from: NodeId, payload: Wire): void {
+    const peer = this.#peers.get(from.epoch)
+    const space = payload.indexOf(' ')
+    const refusal = readStanzaError(parseElement(wire(payload.slice(space + 1))))
+    if (peer !== undefined) this.#answered(peer, Number(payload.slice(0, space)))?.done(undefined, refusal)
+  }
+
+  #answered({ unanswered }: Peer, number: number): Awaited | undefined {
+    const forward = unanswered.get(number)
+    if (forward === undefined) return undefined
+    unanswered.delete(number)
+    const way = this.#ways.get(forward.key)
+    if (way !== undefined) {
+      way.open--
+      this.#leaveWay(forward.key, way)
+    }
+    return forward.awaited
+  }
+
+  #leaveWay(key: string, way: Way): void {
+    if (isIdle(way) && this.#ways.size > MAX_IDLE) this.#ways.delete(key)
   }
 
   #takeMessage(from: NodeId, payload: Wire): void {
-    const end = payload.indexOf('\n')
-    const [number = '', keeps = '', behind = '', before = ''] = payload.slice(0, end).split(' ')
-    this.#ledger.heardOf(Number(before))
-    const done = ({ id, refusal }: Outcome): void =>
-      void this.#bus.send(
-        from,
-        ANSWER,
-        wire(`${number} ${id ?? 0} ${refusal === undefined ? '' : serialize(refusal.toElement(), '')}`),
-      )
-    this.#take({
-      stanza: parseStanza(wire(payload.slice(end + 1))),
-      awaited: { isKeptBySender: keeps === '1', done },
-      isBehind: behind === '0' ? undefined : Number(behind),
+    const { number, isKeptBySender, isBehind, lastId, message } = readHead(payload)
+    if (lastId !== undefined) this.#ledger.heardOf(lastId)
+    const done = (id: LogId | undefined, refusal?: StanzaError): void => this.#answer(from, number, id, refusal)
+    this.#take(parseStanza(message), { isKeptBySender, done }, isBehind)
+  }
+
+  #answer(to: NodeId, number: number, id: LogId | undefined, refusal: StanzaError | undefined): void {
+    if (refusal !== undefined) {
+      this.#bus.send(to, REFUSAL, wire(`${number} ${serialize(refusal.toElement(), '')}`))
+      return
+    }
+    const peer = this.#peer(to)
+    peer.answers.add(number, id)
+    if (peer.isDue) return
+    peer.isDue = true
+    queueMicrotask(() => {
+      peer.isDue = false
+      this.#bus.send(to, ANSWERS, peer.answers.take())
     })
   }
 
-  #take(forward: Forward): void {
+  #take(stanza: Stanza, awaited: Awaited | undefined, isBehind: LogId | undefined): void {
     this.counts.received++
-    const { to } = forward.stanza
+    const { to } = stanza
     if (to === undefined) return
-    const key = homeKey(to)
+    const forward = { key: homeKey(to), stanza, awaited, isBehind }
     // It may have moved while this was on its way.
-    if (this.isHere(key)) this.#handle(key, forward)
-    else this.#send(key, forward)
+    if (this.isHere(forward.key)) this.#handle(forward)
+    else this.#send(forward)
   }
 
-  #handle(key: string, forward: Forward): void {
+  #handle(forward: Forward): void {
     const { from } = forward.stanza
     if (from === undefined) return
-    this.#residence.enter(key)
+    this.#residence.enter(forward.key)
     const { jid } = from
     let sender = this.#senders.get(jid)
     if (sender === undefined) {
@@ -345,18 +398,15 @@ export class Forwarding {
       })
       this.#senders.set(jid, sender)
     }
-    sender.take(forward, key)
+    sender.take(forward)
   }
 
   #leaveSender(jid: string): void {
-    if (this.#senders.size > MAX_IDLE_SENDERS) this.#senders.delete(jid)
+    if (this.#senders.size > MAX_IDLE) this.#senders.delete(jid)
   }
 }
 
-/** A stanza from elsewhere, and the address that it keeps at home here until it is handled. */
-interface Guest extends Forward {
-  readonly key: string
-}
+const isIdle = ({ open, waiting }: Way): boolean => open === 0 && waiting === undefined
 
 /** What one sender elsewhere sends to addresses that are at home here. */
 class RemoteSender extends Inflow {
@@ -364,9 +414,9 @@ class RemoteSender extends Inflow {
   readonly #handled: (key: string) => void
   readonly #idle: () => void
   readonly #onFailure: (stanza: Stanza, error: unknown) => void
-  readonly #waiting: Guest[] = []
-  readonly #stored = new Map<number, Guest>()
-  #current: Guest | undefined
+  readonly #waiting: Forward[] = []
+  readonly #stored = new Map<number, Forward>()
+  #current: Forward | undefined
   #open = 0
 
   constructor(parts: {
@@ -382,10 +432,10 @@ class RemoteSender extends Inflow {
     this.#onFailure = parts.onFailure
   }
 
-  take({ stanza, awaited, isBehind }: Forward, key: string): void {
+  take(forward: Forward): void {
     this.#open++
-    this.#waiting.push({ stanza, awaited, isBehind, key })
-    this.receive(stanza)
+    this.#waiting.push(forward)
+    this.receive(forward.stanza)
   }
 
   protected handle(stanza: Stanza): Handled | Promise<Handled> {
@@ -398,8 +448,8 @@ class RemoteSender extends Inflow {
     return outcome instanceof Promise ? outcome.then((handled) => this.#done(guest, handled)) : this.#done(guest, outcome)
   }
 
-  #done(guest: Guest, handled: Handled): Handled {
-    if (handled !== 'stored') this.#conclude(guest, {})
+  #done(guest: Forward, handled: Handled): Handled {
+    if (handled !== 'stored') this.#conclude(guest, undefined)
     return handled
   }
 
@@ -407,7 +457,7 @@ class RemoteSender extends Inflow {
     const guest = this.#current
     if (guest === undefined) return this.#onFailure(stanza, error)
     if (guest.awaited === undefined || !(error instanceof StanzaError)) this.#onFailure(stanza, error)
-    this.#conclude(guest, { refusal: error instanceof StanzaError ? error : new StanzaError('internal-server-error') })
+    this.#conclude(guest, undefined, error instanceof StanzaError ? error : new StanzaError('internal-server-error'))
   }
 
   override ticket(): number {
@@ -420,11 +470,11 @@ class RemoteSender extends Inflow {
     const guest = this.#stored.get(ticket)
     this.#stored.delete(ticket)
     super.settle(ticket)
-    if (guest !== undefined) this.#conclude(guest, { id, refusal })
+    if (guest !== undefined) this.#conclude(guest, id, refusal)
   }
 
-  #conclude({ awaited, key }: Guest, outcome: Outcome): void {
-    awaited?.done(outcome)
+  #conclude({ awaited, key }: Forward, id: LogId | undefined, refusal?: StanzaError): void {
+    awaited?.done(id, refusal)
     this.#handled(key)
     if (--this.#open === 0) this.#idle()
   }

@@ -6,7 +6,7 @@ import { isSpoofedStanzaId } from '#stanzas/stanza-id.ts'
 import type { LogId } from '#storage/shapes.ts'
 import type { Accounts } from './accounts.ts'
 import type { Delivery } from './delivery.ts'
-import { type Arrival, type Forwarding, homeKey, type Outcome } from './forwarding.ts'
+import { type Arrival, type Forwarding, homeKey } from './forwarding.ts'
 import type { Hooks, Passage } from './hooks.ts'
 import type { Handled, Inflow } from './inflow.ts'
 import type { IqDispatch } from './iq.ts'
@@ -212,8 +212,8 @@ export class Router {
     const { stanza } = clean
     const forward = (sender: BareJid | undefined): Handled => {
       const ticket = session?.ticket() ?? 0
-      const done = (outcome: Outcome): void => {
-        this.#arrivedElsewhere(clean, sender, outcome)
+      const done = (id: LogId | undefined, refusal?: StanzaError): void => {
+        this.#arrivedElsewhere(clean, sender, id, refusal)
         session?.settle(ticket)
       }
       forwarding.send(homeKey(to), stanza, { isKeptBySender: sender !== undefined, done })
@@ -230,7 +230,12 @@ export class Router {
     return then(this.#resends.has(session, stanza, to), (isThere) => (isThere ? undefined : keep()))
   }
 
-  #arrivedElsewhere(passage: Passage, sender: BareJid | undefined, { id, refusal }: Outcome): void {
+  #arrivedElsewhere(
+    passage: Passage,
+    sender: BareJid | undefined,
+    id: LogId | undefined,
+    refusal: StanzaError | undefined,
+  ): void {
     const { session, stanza, from, to } = passage
     try {
       if (refusal !== undefined) {
