@@ -1,5 +1,5 @@
 import { connect as connectTcp, type Socket } from 'node:net'
-import { connect as connectTls, type TLSSocket } from 'node:tls'
+import { connect as connectTls, TLSSocket } from 'node:tls'
 import { WebSocket } from 'ws'
 import { StanzaSplitter } from './stanza-splitter.ts'
 
@@ -9,6 +9,9 @@ export type Target =
   | { readonly kind: 'starttls'; readonly port: number; readonly domain: string }
   | { readonly kind: 'tls'; readonly port: number; readonly domain: string }
   | { readonly kind: 'websocket'; readonly url: string; readonly domain: string }
+
+/** What a client has of its last connection over TLS, and takes up the next one with (RFC 8446 §2.2). */
+export type Ticket = { session?: Buffer }
 
 /** One stream to a server, over TCP, TLS or WebSocket: whole stanzas in, whole stanzas out. Text in is latin1, not decoded. */
 export type Connection = {
@@ -21,20 +24,26 @@ export type Connection = {
   /** Drops the connection without a word. */
   readonly destroy: () => void
   readonly upgrade: () => Promise<void>
+  /** What tells this TLS connection from all others (RFC 9266); nothing without TLS. */
+  readonly binding: () => Buffer
   onStanza: (xml: string) => void
   onClose: () => void
 }
 
-/** Connects to a server; the signal drops the connection, made or not. */
-export function connect(target: Target, signal?: AbortSignal): Promise<Connection> {
-  return target.kind === 'websocket' ? connectWebSocket(target.url, target.domain) : connectSocket(target, signal)
+/** Connects to a server; the signal drops the connection, made or not. A ticket is used, and renewed, over direct TLS. */
+export function connect(target: Target, signal?: AbortSignal, ticket?: Ticket): Promise<Connection> {
+  return target.kind === 'websocket' ? connectWebSocket(target.url, target.domain) : connectSocket(target, signal, ticket)
 }
 
 type SocketTarget = Exclude<Target, { kind: 'websocket' }>
 
-async function connectSocket({ kind, port, domain }: SocketTarget, signal?: AbortSignal): Promise<Connection> {
-  const tls = { host: '127.0.0.1', port, servername: domain, rejectUnauthorized: false, ALPNProtocols: ['xmpp-client'] }
+async function connectSocket({ kind, port, domain }: SocketTarget, signal?: AbortSignal, ticket?: Ticket): Promise<Connection> {
+  const tls = {
+    ...{ host: '127.0.0.1', port, servername: domain, rejectUnauthorized: false, ALPNProtocols: ['xmpp-client'] },
+    ...(ticket?.session && { session: ticket.session }),
+  }
   let socket: Socket | TLSSocket = kind === 'tls' ? connectTls(tls) : connectTcp({ host: '127.0.0.1', port, noDelay: true })
+  if (ticket !== undefined) socket.on('session', (session: Buffer) => (ticket.session = session))
   signal?.addEventListener('abort', () => socket.destroy(new Error('given up')), { once: true })
   let waiting = ''
   const splitter = new StanzaSplitter((xml) => connection.onStanza(xml))
@@ -62,6 +71,10 @@ async function connectSocket({ kind, port, domain }: SocketTarget, signal?: Abor
     stall: () => socket.pause(),
     close: () => connection.send('</stream:stream>'),
     destroy: () => socket.destroy(),
+    binding: () =>
+      socket instanceof TLSSocket
+        ? socket.exportKeyingMaterial(32, 'EXPORTER-Channel-Binding', Buffer.alloc(0))
+        : Buffer.alloc(0),
     async upgrade() {
       socket.removeAllListeners()
       const secure = connectTls({ socket, servername: domain, rejectUnauthorized: false })
@@ -104,6 +117,7 @@ async function connectWebSocket(url: string, domain: string): Promise<Connection
     stall: () => socket.pause(),
     close: () => connection.send(`<close xmlns='urn:ietf:params:xml:ns:xmpp-framing'/>`),
     destroy: () => socket.terminate(),
+    binding: () => Buffer.alloc(0),
     upgrade: () => Promise.reject(new Error('WebSocket has no STARTTLS (RFC 7395 §3.9)')),
     onStanza: () => undefined,
     onClose: () => undefined,

@@ -1,27 +1,38 @@
 import { createHmac } from 'node:crypto'
 import { forEachIndex, PASSWORD, usernameOf } from '../client/accounts.ts'
-import { connect } from '../client/connection.ts'
+import { type Connection, connect, type Ticket } from '../client/connection.ts'
 import { attributeOf } from '../client/login.ts'
 import { loginRounds } from './login-rounds.ts'
 import type { LoadOptions } from './options.ts'
 
-const MECHANISM = 'HT-SHA-256-NONE'
+/** What a client keeps from one login to the next. */
+type Device = { readonly ticket: Ticket; token: string }
+
+/** How a client shows who it is: what it says first, and what else it has to say about that. */
+type Proof = { readonly mechanism: string; readonly initial: Buffer; readonly inside: string }
 
 /** Every account has been here before: its client connects, says all it has to say in one write, is online with the first answer, and leaves; fifty at a time. */
 export async function returning(options: LoadOptions): Promise<Record<string, number>> {
-  const tokens: string[] = []
+  // Over TLS tokens are bound to the connection (XEP-0484 §3.1).
+  const mechanism = options.target.kind === 'tls' ? 'HT-SHA-256-EXPR' : 'HT-SHA-256-NONE'
+  const devices: Device[] = []
   await forEachIndex(options.accounts, 50, async (index) => {
-    const password = Buffer.from(`\0${usernameOf(index)}\0${PASSWORD}`)
-    const wants = `<request-token xmlns='urn:xmpp:fast:0' mechanism='${MECHANISM}'/>`
-    const { success } = await quickLogin(options, index, 'PLAIN', password, wants)
-    tokens[index] = attributeOf(success.slice(success.indexOf('<token')), 'token') ?? ''
+    const device: Device = { ticket: {}, token: '' }
+    devices[index] = device
+    const { success } = await quickLogin(options, index, device.ticket, () => ({
+      mechanism: 'PLAIN',
+      initial: Buffer.from(`\0${usernameOf(index)}\0${PASSWORD}`),
+      inside: `<request-token xmlns='urn:xmpp:fast:0' mechanism='${mechanism}'/>`,
+    }))
+    device.token = attributeOf(success.slice(success.indexOf('<token')), 'token') ?? ''
   })
   return loginRounds(options, async (index) => {
-    const hash = createHmac('sha256', tokens[index] ?? '')
-      .update('Initiator')
-      .digest()
-    const proof = Buffer.concat([Buffer.from(`${usernameOf(index)}\0`), hash])
-    const { ms } = await quickLogin(options, index, MECHANISM, proof, `<fast xmlns='urn:xmpp:fast:0'/>`)
+    const { ticket, token } = devices[index] ?? { ticket: {}, token: '' }
+    const { ms } = await quickLogin(options, index, ticket, (connection) => {
+      const hash = createHmac('sha256', token).update('Initiator').update(connection.binding()).digest()
+      const initial = Buffer.concat([Buffer.from(`${usernameOf(index)}\0`), hash])
+      return { mechanism, initial, inside: `<fast xmlns='urn:xmpp:fast:0'/>` }
+    })
     return ms
   })
 }
@@ -30,11 +41,10 @@ export async function returning(options: LoadOptions): Promise<Record<string, nu
 async function quickLogin(
   { target }: LoadOptions,
   index: number,
-  mechanism: string,
-  initial: Buffer,
-  inside: string,
+  ticket: Ticket,
+  prove: (connection: Connection) => Proof,
 ): Promise<{ readonly success: string; readonly ms: number }> {
-  const connection = await connect(target)
+  const connection = await connect(target, undefined, ticket)
   const beganMs = performance.now()
   const success = new Promise<string>((resolve, reject) => {
     connection.onClose = () => reject(new Error('the server closed the connection during login'))
@@ -44,6 +54,7 @@ async function quickLogin(
     }
   })
   connection.openStream()
+  const { mechanism, initial, inside } = prove(connection)
   const clientId = `00000000-0000-4000-8000-${String(index).padStart(12, '0')}`
   connection.send(
     `<authenticate xmlns='urn:xmpp:sasl:2' mechanism='${mechanism}'><initial-response>${initial.toString('base64')}</initial-response>` +

@@ -43,12 +43,17 @@ const builtInRows: readonly Row[] = [
   {
     id: 'login-fast',
     title: 'login of a client that comes back: SASL2, Bind 2 and a token, plain TCP, built-in client',
-    run: async (place: Workplace): Promise<Outcome> => {
-      // The peers of these versions have nothing like it.
-      if (place.launcher.name !== 'waxwing') return { sample: {}, faults: [] }
-      const { figures, problems } = await builtIn(place, 'tcp', { mode: 'returning', accounts: place.scale.logins })
-      return outcome(figures, problems, figures.loop_ms_per_login)
-    },
+    run: (place: Workplace) => comesBack(place, 'tcp'),
+  },
+  {
+    id: 'login-node-tls',
+    title: 'login by SCRAM-SHA-256 and bind, direct TLS, built-in client',
+    run: (place: Workplace) => run({ ...place, xmppload: undefined }, 'tls', 'SCRAM-SHA-256'),
+  },
+  {
+    id: 'login-fast-tls',
+    title: 'login of a client that comes back: SASL2, Bind 2 and a token, direct TLS with its ticket, built-in client',
+    run: (place: Workplace) => comesBack(place, 'tls'),
   },
 ].map(
   (row): Row => ({
@@ -63,7 +68,14 @@ const builtInRows: readonly Row[] = [
 
 export const loginRows: readonly Row[] = [...passwordRows, ...builtInRows]
 
-async function run(place: Workplace, transport: 'tcp' | 'starttls', mechanism: Mechanism): ReturnType<Row['run']> {
+async function comesBack(place: Workplace, transport: 'tcp' | 'tls'): Promise<Outcome> {
+  // The peers of these versions have nothing like it.
+  if (place.launcher.name !== 'waxwing') return { sample: {}, faults: [] }
+  const { figures, problems } = await builtIn(place, transport, { mode: 'returning', accounts: place.scale.logins })
+  return outcome(figures, problems, figures.loop_ms_per_login)
+}
+
+async function run(place: Workplace, transport: 'tcp' | 'starttls' | 'tls', mechanism: Mechanism): ReturnType<Row['run']> {
   const { logins: accounts, loginRounds } = place.scale
   const { figures, problems } =
     place.xmppload === undefined
@@ -75,7 +87,7 @@ async function run(place: Workplace, transport: 'tcp' | 'starttls', mechanism: M
 /** Runs xmppload, whose first round warms up both sides and is not counted; its figures, and those of the event loop. */
 async function timed(
   place: Workplace,
-  transport: 'tcp' | 'starttls',
+  transport: 'tcp' | 'starttls' | 'tls',
   flags: Readonly<Record<string, string | number>>,
 ): Promise<LoadRun> {
   const { pid } = place.server
