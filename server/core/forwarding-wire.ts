@@ -71,9 +71,12 @@ const numberAt = (payload: Wire, at: number): number => {
   return high * HIGH + (low >>> 0)
 }
 
-/** Answers to messages that went well, by their numbers. `7-9`: these are done; `12:345`: it is in the ledger, there. */
+/**
+ * Answers to messages that went well, by their numbers; each has a byte that says what it is, and two numbers.
+ * `DONE`: those from the first to the second. `STORED`: the first is in the ledger, where the second says.
+ */
 export class Answers {
-  #text = ''
+  #answers = ''
   #from = 0
   #to = 0
 
@@ -83,7 +86,7 @@ export class Answers {
       return
     }
     this.#endRun()
-    if (id !== undefined) this.#text += ` ${number}:${id}`
+    if (id !== undefined) this.#answers += STORED + encodeNumber(number) + encodeNumber(id)
     else {
       this.#from = number
       this.#to = number
@@ -93,26 +96,27 @@ export class Answers {
   /** All that was added since the last time. */
   take(): Wire {
     this.#endRun()
-    const text = wire(this.#text.slice(1))
-    this.#text = ''
-    return text
+    const answers = wire(this.#answers)
+    this.#answers = ''
+    return answers
   }
 
   #endRun(): void {
-    if (this.#to !== 0) this.#text += ` ${this.#from}-${this.#to}`
+    if (this.#to !== 0) this.#answers += DONE + encodeNumber(this.#from) + encodeNumber(this.#to)
     this.#to = 0
   }
 }
 
+const DONE = 'd'
+const STORED = 's'
+const ANSWER_BYTES = 1 + 2 * NUMBER_BYTES
+
 /** Calls back for each message that answers are about. */
 export const readAnswers = (answers: Wire, take: (number: number, id: LogId | undefined) => void): void => {
-  for (const answer of answers.split(' ')) {
-    const colon = answer.indexOf(':')
-    if (colon > 0) take(Number(answer.slice(0, colon)), Number(answer.slice(colon + 1)))
-    else {
-      const dash = answer.indexOf('-')
-      const to = Number(answer.slice(dash + 1))
-      for (let number = Number(answer.slice(0, dash)); number <= to; number++) take(number, undefined)
-    }
+  for (let at = 0; at < answers.length; at += ANSWER_BYTES) {
+    const first = numberAt(answers, at + 1)
+    const second = numberAt(answers, at + 1 + NUMBER_BYTES)
+    if (answers.charAt(at) === STORED) take(first, second)
+    else for (let number = first; number <= second; number++) take(number, undefined)
   }
 }
