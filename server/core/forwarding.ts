@@ -10,7 +10,7 @@ import type { Bus, NodeId } from './bus.ts'
 import { Answers, encodeHead, readAnswers, readHead } from './forwarding-wire.ts'
 import { type Handled, Inflow } from './inflow.ts'
 import type { Ledger } from './ledger.ts'
-import type { Residence } from './residence.ts'
+import type { Residence, Stay } from './residence.ts'
 
 /** A message whose sender waits until it is durable. */
 export interface Awaited {
@@ -30,13 +30,6 @@ export interface Arrival {
   readonly isBehind: LogId | undefined
 }
 
-/** Something that is done here for an address: it is not given to another node before `end`, which is called once, by whoever is last. */
-export interface Stay {
-  /** The stanza is on its way to the disk, and ends it there. */
-  isStored: boolean
-  readonly end: () => void
-}
-
 /** Handles what arrives here for an address that is at home here, or for an account that is at home nowhere and needs no home for it. */
 export type Arrive = (stanza: Stanza, from: Address, to: Address, arrival: Arrival) => Handled | Promise<Handled>
 
@@ -46,6 +39,8 @@ interface Forward {
   readonly stanza: Stanza
   readonly awaited: Awaited | undefined
   isBehind: LogId | undefined
+  /** What keeps the address at home here, once it is there. */
+  stay: Stay | undefined
 }
 
 /** How stanzas to one address go. */
@@ -163,13 +158,12 @@ export class Forwarding {
 
   /** Something begins for an address that is at home here. */
   stay(key: string): Stay {
-    this.#residence.enter(key)
-    return { isStored: false, end: () => this.#residence.exit(key) }
+    return this.#residence.enter(key)
   }
 
   /** Sends a stanza with both addresses to the home of its addressee, wherever that is. */
   send(key: string, stanza: Stanza, awaited?: Awaited): void {
-    this.#send({ key, stanza, awaited, isBehind: undefined })
+    this.#send({ key, stanza, awaited, isBehind: undefined, stay: undefined })
   }
 
   /** Resolves when nothing to the address waits until it is known where that is at home. */
@@ -377,7 +371,7 @@ export class Forwarding {
     this.counts.received++
     const { to } = stanza
     if (to === undefined) return
-    const forward = { key: homeKey(to), stanza, awaited, isBehind }
+    const forward = { key: homeKey(to), stanza, awaited, isBehind, stay: undefined }
     // It may have moved while this was on its way.
     if (this.isHere(forward.key)) this.#handle(forward)
     else this.#send(forward)
@@ -386,13 +380,12 @@ export class Forwarding {
   #handle(forward: Forward): void {
     const { from } = forward.stanza
     if (from === undefined) return
-    this.#residence.enter(forward.key)
+    forward.stay = this.#residence.enter(forward.key)
     const { jid } = from
     let sender = this.#senders.get(jid)
     if (sender === undefined) {
       sender = new RemoteSender({
         arrive: this.#arrive,
-        handled: (address) => this.#residence.exit(address),
         idle: () => this.#leaveSender(jid),
         onFailure: this.#onFailure,
       })
@@ -411,7 +404,6 @@ const isIdle = ({ open, waiting }: Way): boolean => open === 0 && waiting === un
 /** What one sender elsewhere sends to addresses that are at home here. */
 class RemoteSender extends Inflow {
   readonly #arrive: Arrive
-  readonly #handled: (key: string) => void
   readonly #idle: () => void
   readonly #onFailure: (stanza: Stanza, error: unknown) => void
   readonly #waiting: Forward[] = []
@@ -421,13 +413,11 @@ class RemoteSender extends Inflow {
 
   constructor(parts: {
     readonly arrive: Arrive
-    readonly handled: (key: string) => void
     readonly idle: () => void
     readonly onFailure: (stanza: Stanza, error: unknown) => void
   }) {
     super()
     this.#arrive = parts.arrive
-    this.#handled = parts.handled
     this.#idle = parts.idle
     this.#onFailure = parts.onFailure
   }
@@ -473,9 +463,9 @@ class RemoteSender extends Inflow {
     if (guest !== undefined) this.#conclude(guest, id, refusal)
   }
 
-  #conclude({ awaited, key }: Forward, id: LogId | undefined, refusal?: StanzaError): void {
+  #conclude({ awaited, stay }: Forward, id: LogId | undefined, refusal?: StanzaError): void {
     awaited?.done(id, refusal)
-    this.#handled(key)
+    stay?.end()
     if (--this.#open === 0) this.#idle()
   }
 

@@ -106,12 +106,11 @@ export class HomeCalls {
   }
 
   async #handleHere(account: BareJid, name: string, payload: string): Promise<string | undefined> {
-    const residence = this.#fleet?.residence
-    residence?.enter(account)
+    const stay = this.#fleet?.residence.enter(account)
     try {
       return await this.handle(account, name, payload)
     } finally {
-      residence?.exit(account)
+      stay?.end()
     }
   }
 

@@ -1,7 +1,8 @@
 import type { Address, BareJid } from '#stanzas/jid.ts'
 import type { Stanza, StanzaKind } from '#stanzas/stanza.ts'
 import type { LogId } from '#storage/shapes.ts'
-import type { Arrival, Stay } from './forwarding.ts'
+import type { Arrival } from './forwarding.ts'
+import type { Stay } from './residence.ts'
 import type { Session } from './session.ts'
 
 /**

@@ -16,6 +16,28 @@ interface Held {
   readonly waiting: { readonly at: number; readonly resolve: () => void }[]
 }
 
+/** Something that is done here for an address: it is not given to another node before `end`, which is called once, by whoever is last. */
+export class Stay {
+  /** A stanza is on its way to the disk, and ends it there. */
+  isStored = false
+  readonly #held: Held | undefined
+  readonly #clock: Clock
+
+  constructor(held: Held | undefined, clock: Clock) {
+    this.#held = held
+    this.#clock = clock
+    if (held !== undefined) held.begun++
+  }
+
+  end(): void {
+    const held = this.#held
+    if (held === undefined) return
+    held.over++
+    held.lastMs = this.#clock.monotonicMs()
+    while ((held.waiting[0]?.at ?? Number.POSITIVE_INFINITY) <= held.over) held.waiting.shift()?.resolve()
+  }
+}
+
 /** Where an address is at home, as far as this node needs to know. */
 export type Place = 'here' | 'nowhere' | NodeId
 
@@ -254,19 +276,9 @@ export class Residence {
     if (held !== undefined) held.loginMs = this.#clock.monotonicMs()
   }
 
-  /** Something begins for an address that is at home here: until `exit` it stays. */
-  enter(address: string): void {
-    const held = this.#held.get(address)
-    if (held !== undefined) held.begun++
-  }
-
-  exit(address: string): void {
-    const held = this.#held.get(address)
-    // What began here before the address was lost and came back is none of what began since.
-    if (held === undefined || held.over === held.begun) return
-    held.over++
-    held.lastMs = this.#clock.monotonicMs()
-    while ((held.waiting[0]?.at ?? Number.POSITIVE_INFINITY) <= held.over) held.waiting.shift()?.resolve()
+  /** Something begins for an address that is at home here; if it is not, there is nothing to hold it. */
+  enter(address: string): Stay {
+    return new Stay(this.#held.get(address), this.#clock)
   }
 
   /** Resolves when what has begun for the address so far is over, or as much of what began later. */

@@ -14,6 +14,7 @@ import type { Ledger, Remembered } from './ledger.ts'
 import type { PresenceRegistration, PresenceType, Service } from './module.ts'
 import type { PendingLimit } from './pending-limit.ts'
 import type { Resends } from './resends.ts'
+import type { Stay } from './residence.ts'
 import type { Session } from './session.ts'
 import type { Sessions } from './sessions.ts'
 import { isStorable } from './storable.ts'
@@ -117,18 +118,15 @@ export class Router {
   #staying<T>(passage: Passage, run: (staying: Passage) => T | Promise<T>): T | Promise<T> {
     if (this.#forwarding === undefined || (passage.to.localpart === '' && this.isLocal(passage.to))) return run(passage)
     const stay = this.#forwarding.stay(homeKey(passage.to))
-    const done = (): void => {
-      if (!stay.isStored) stay.end()
-    }
     let outcome: T | Promise<T>
     try {
       outcome = run({ ...passage, stay })
     } catch (error) {
-      done()
+      endUnlessStored(stay)
       throw error
     }
-    if (outcome instanceof Promise) return outcome.finally(done)
-    done()
+    if (outcome instanceof Promise) return outcome.finally(() => endUnlessStored(stay))
+    endUnlessStored(stay)
     return outcome
   }
 
@@ -567,6 +565,10 @@ export class Router {
 }
 
 /** Who is told when a message is durable. */
+const endUnlessStored = (stay: Stay): void => {
+  if (!stay.isStored) stay.end()
+}
+
 const inflowOf = ({ session, arrival }: Passage): Inflow | undefined => session ?? arrival?.inflow
 
 const refusal = (stanza: Stanza, error: StanzaError, sender: Address): Stanza | undefined => {
