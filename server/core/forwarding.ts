@@ -111,6 +111,8 @@ export class Forwarding {
   readonly #ways = new Map<string, Way>()
   readonly #peers = new Map<number, Peer>()
   readonly #senders = new Map<string, RemoteSender>()
+  /** How many of them have sent something that is not over. */
+  #openSenders = 0
 
   constructor(parts: {
     readonly bus: Bus
@@ -153,7 +155,7 @@ export class Forwarding {
 
   /** Whether something that this sender sent to addresses elsewhere has come back here, where they are by now, and is being handled. */
   isHandling(from: Address): boolean {
-    return this.#senders.size > 0 && this.#senders.get(from.jid)?.isBusy === true
+    return this.#openSenders > 0 && this.#senders.get(from.jid)?.isBusy === true
   }
 
   /** Something begins for an address that is at home here. */
@@ -348,11 +350,10 @@ export class Forwarding {
   #takeMessage(from: NodeId, payload: Wire): void {
     const { number, isKeptBySender, isBehind, lastId, message } = readHead(payload)
     if (lastId !== undefined) this.#ledger.heardOf(lastId)
-    const done = (id: LogId | undefined, refusal?: StanzaError): void => this.#answer(from, number, id, refusal)
-    this.#take(parseStanza(message), { isKeptBySender, done }, isBehind)
+    this.#take(parseStanza(message), new Asked(isKeptBySender, number, from, this.#answer), isBehind)
   }
 
-  #answer(to: NodeId, number: number, id: LogId | undefined, refusal: StanzaError | undefined): void {
+  readonly #answer = (to: NodeId, number: number, id: LogId | undefined, refusal: StanzaError | undefined): void => {
     if (refusal !== undefined) {
       this.#bus.send(to, REFUSAL, wire(`${number} ${serialize(refusal.toElement(), '')}`))
       return
@@ -386,20 +387,44 @@ export class Forwarding {
     if (sender === undefined) {
       sender = new RemoteSender({
         arrive: this.#arrive,
-        idle: () => this.#leaveSender(jid),
+        idle: () => {
+          this.#openSenders--
+          if (this.#senders.size > MAX_IDLE) this.#senders.delete(jid)
+        },
         onFailure: this.#onFailure,
       })
       this.#senders.set(jid, sender)
     }
+    if (sender.isIdle) this.#openSenders++
     sender.take(forward)
-  }
-
-  #leaveSender(jid: string): void {
-    if (this.#senders.size > MAX_IDLE) this.#senders.delete(jid)
   }
 }
 
 const isIdle = ({ open, waiting }: Way): boolean => open === 0 && waiting === undefined
+
+/** A message whose sender waits at another node. */
+class Asked implements Awaited {
+  readonly isKeptBySender: boolean
+  readonly #number: number
+  readonly #node: NodeId
+  readonly #answer: (to: NodeId, number: number, id: LogId | undefined, refusal: StanzaError | undefined) => void
+
+  constructor(
+    isKeptBySender: boolean,
+    number: number,
+    node: NodeId,
+    answer: (to: NodeId, number: number, id: LogId | undefined, refusal: StanzaError | undefined) => void,
+  ) {
+    this.isKeptBySender = isKeptBySender
+    this.#number = number
+    this.#node = node
+    this.#answer = answer
+  }
+
+  done(id: LogId | undefined, refusal?: StanzaError): void {
+    this.#answer(this.#node, this.#number, id, refusal)
+  }
+}
 
 /** What one sender elsewhere sends to addresses that are at home here. */
 class RemoteSender extends Inflow {
@@ -420,6 +445,10 @@ class RemoteSender extends Inflow {
     this.#arrive = parts.arrive
     this.#idle = parts.idle
     this.#onFailure = parts.onFailure
+  }
+
+  get isIdle(): boolean {
+    return this.#open === 0
   }
 
   take(forward: Forward): void {

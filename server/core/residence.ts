@@ -9,8 +9,9 @@ interface Held {
   /** What has begun for the address, and how much of it is over. */
   begun: number
   over: number
-  /** When something last ended, or began to log in. */
+  /** When it was last seen that something had ended since the time before, and when somebody last began to log in. */
   lastMs: number
+  overThen: number
   loginMs: number
   /** Who waits until so much is over. */
   readonly waiting: { readonly at: number; readonly resolve: () => void }[]
@@ -21,11 +22,9 @@ export class Stay {
   /** A stanza is on its way to the disk, and ends it there. */
   isStored = false
   readonly #held: Held | undefined
-  readonly #clock: Clock
 
-  constructor(held: Held | undefined, clock: Clock) {
+  constructor(held: Held | undefined) {
     this.#held = held
-    this.#clock = clock
     if (held !== undefined) held.begun++
   }
 
@@ -33,7 +32,6 @@ export class Stay {
     const held = this.#held
     if (held === undefined) return
     held.over++
-    held.lastMs = this.#clock.monotonicMs()
     while ((held.waiting[0]?.at ?? Number.POSITIVE_INFINITY) <= held.over) held.waiting.shift()?.resolve()
   }
 }
@@ -211,6 +209,7 @@ export class Residence {
           this.#held.set(address, {
             begun: 0,
             over: 0,
+            overThen: 0,
             waiting: [],
             lastMs: this.#clock.monotonicMs(),
             loginMs: this.#expected.has(address) ? this.#clock.monotonicMs() : Number.NEGATIVE_INFINITY,
@@ -278,7 +277,7 @@ export class Residence {
 
   /** Something begins for an address that is at home here; if it is not, there is nothing to hold it. */
   enter(address: string): Stay {
-    return new Stay(this.#held.get(address), this.#clock)
+    return new Stay(this.#held.get(address))
   }
 
   /** Resolves when what has begun for the address so far is over, or as much of what began later. */
@@ -318,8 +317,10 @@ export class Residence {
   #sweep(): void {
     const nowMs = this.#clock.monotonicMs()
     for (const [address, held] of this.#held) {
-      if (!this.#isFree(address, held)) held.lastMs = nowMs
-      else if (nowMs - held.lastMs >= IDLE_MS && nowMs - held.loginMs >= LOGIN_MS) void this.#release(address)
+      if (!this.#isFree(address, held) || held.over !== held.overThen) {
+        held.lastMs = nowMs
+        held.overThen = held.over
+      } else if (nowMs - held.lastMs >= IDLE_MS && nowMs - held.loginMs >= LOGIN_MS) void this.#release(address)
     }
   }
 }
