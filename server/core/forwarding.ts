@@ -39,6 +39,8 @@ interface Forward {
   readonly stanza: Stanza
   readonly awaited: Awaited | undefined
   isBehind: LogId | undefined
+  /** On which it is counted as open. */
+  way: Way | undefined
   /** What keeps the address at home here, once it is there. */
   stay: Stay | undefined
 }
@@ -78,7 +80,7 @@ interface Peer {
   /** The last id that it knows this node to have known of. */
   toldId: LogId
   readonly answers: Answers
-  /** Whether answers go off at the end of this turn. */
+  /** Whether answers go off as soon as what brings them is over. */
   isDue: boolean
 }
 
@@ -165,7 +167,7 @@ export class Forwarding {
 
   /** Sends a stanza with both addresses to the home of its addressee, wherever that is. */
   send(key: string, stanza: Stanza, awaited?: Awaited): void {
-    this.#send({ key, stanza, awaited, isBehind: undefined, stay: undefined })
+    this.#send({ key, stanza, awaited, isBehind: undefined, way: undefined, stay: undefined })
   }
 
   /** Resolves when nothing to the address waits until it is known where that is at home. */
@@ -220,6 +222,7 @@ export class Forwarding {
     const way = known ?? this.#wayTo(key)
     way.node = node
     way.open++
+    forward.way = way
     return true
   }
 
@@ -304,11 +307,13 @@ export class Forwarding {
     if (peer === undefined) return
     peer.toldId = 0
     const byKey = new Map<string, Forward[]>()
-    for (const forward of peer.unanswered.values()) byKey.set(forward.key, [...(byKey.get(forward.key) ?? []), forward])
+    for (const forward of peer.unanswered.values()) {
+      if (forward.way !== undefined) forward.way.open--
+      byKey.set(forward.key, [...(byKey.get(forward.key) ?? []), forward])
+    }
     peer.unanswered.clear()
     for (const [key, forwards] of byKey) {
       const way = this.#ways.get(key)
-      if (way !== undefined) way.open = 0
       this.counts.repeated += forwards.length
       if (way?.waiting === undefined) this.#look(key, forwards)
       else way.waiting.unshift(...forwards)
@@ -320,7 +325,7 @@ export class Forwarding {
     if (peer === undefined) return
     readAnswers(payload, (number, id) => {
       if (id !== undefined) this.#ledger.heardOf(id)
-      this.#answered(peer, number)?.done(id)
+      this.#answered(peer, number, id)
     })
   }
 
@@ -328,23 +333,28 @@ export class Forwarding {
     const peer = this.#peers.get(from.epoch)
     const space = payload.indexOf(' ')
     const refusal = readStanzaError(parseElement(wire(payload.slice(space + 1))))
-    if (peer !== undefined) this.#answered(peer, Number(payload.slice(0, space)))?.done(undefined, refusal)
+    if (peer !== undefined) this.#answered(peer, Number(payload.slice(0, space)), undefined, refusal)
   }
 
-  #answered({ unanswered }: Peer, number: number): Awaited | undefined {
+  #answered({ unanswered }: Peer, number: number, id: LogId | undefined, refusal?: StanzaError): void {
     const forward = unanswered.get(number)
-    if (forward === undefined) return undefined
+    if (forward === undefined) return
     unanswered.delete(number)
-    const way = this.#ways.get(forward.key)
+    const { key, way } = forward
     if (way !== undefined) {
       way.open--
-      this.#leaveWay(forward.key, way)
+      this.#leaveWay(key, way)
     }
-    return forward.awaited
+    try {
+      forward.awaited?.done(id, refusal)
+    } catch (error) {
+      // The answers behind this one are those of others.
+      this.#onFailure(forward.stanza, error)
+    }
   }
 
   #leaveWay(key: string, way: Way): void {
-    if (isIdle(way) && this.#ways.size > MAX_IDLE) this.#ways.delete(key)
+    if (isIdle(way) && this.#ways.size > MAX_IDLE && this.#ways.get(key) === way) this.#ways.delete(key)
   }
 
   #takeMessage(from: NodeId, payload: Wire): void {
@@ -355,7 +365,7 @@ export class Forwarding {
 
   readonly #answer = (to: NodeId, number: number, id: LogId | undefined, refusal: StanzaError | undefined): void => {
     if (refusal !== undefined) {
-      this.#bus.send(to, REFUSAL, wire(`${number} ${serialize(refusal.toElement(), '')}`))
+      this.#tell(to, REFUSAL, wire(`${number} ${serialize(refusal.toElement(), '')}`))
       return
     }
     const peer = this.#peer(to)
@@ -364,15 +374,21 @@ export class Forwarding {
     peer.isDue = true
     queueMicrotask(() => {
       peer.isDue = false
-      this.#bus.send(to, ANSWERS, peer.answers.take())
+      this.#tell(to, ANSWERS, peer.answers.take())
     })
+  }
+
+  /** Over a link that broke nobody waits for an answer any more; over one that is full, somebody does. */
+  #tell(to: NodeId, kind: typeof REFUSAL | typeof ANSWERS, payload: Wire): void {
+    if (this.#bus.send(to, kind, payload) || !this.#bus.isLinked(to)) return
+    this.#clock.after(RETRY_MS, () => this.#tell(to, kind, payload))
   }
 
   #take(stanza: Stanza, awaited: Awaited | undefined, isBehind: LogId | undefined): void {
     this.counts.received++
     const { to } = stanza
     if (to === undefined) return
-    const forward = { key: homeKey(to), stanza, awaited, isBehind, stay: undefined }
+    const forward = { key: homeKey(to), stanza, awaited, isBehind, way: undefined, stay: undefined }
     // It may have moved while this was on its way.
     if (this.isHere(forward.key)) this.#handle(forward)
     else this.#send(forward)
@@ -492,9 +508,12 @@ class RemoteSender extends Inflow {
     if (guest !== undefined) this.#conclude(guest, id, refusal)
   }
 
-  #conclude({ awaited, stay }: Forward, id: LogId | undefined, refusal?: StanzaError): void {
+  #conclude(guest: Forward, id: LogId | undefined, refusal?: StanzaError): void {
+    const { awaited, stay } = guest
+    if (stay === undefined) return
+    guest.stay = undefined
     awaited?.done(id, refusal)
-    stay?.end()
+    stay.end()
     if (--this.#open === 0) this.#idle()
   }
 

@@ -87,8 +87,12 @@ export class HomeCalls {
     const { forwarding, residence, bus } = fleet
     if (forwarding.isHere(account)) {
       const waiting = residence.caughtUp(account)
-      const handle = (): Promise<unknown> => this.#handleHere(account, name, payload)
-      return waiting === undefined ? handle() : waiting.then(handle)
+      // It may have left when what was waited for is over.
+      return waiting === undefined
+        ? this.#handleHere(account, name, payload)
+        : waiting.then(() =>
+            residence.isHere(account) ? this.#handleHere(account, name, payload) : this.#tell(account, name, payload),
+          )
     }
     const waiting = forwarding.cleared(account)
     const node = waiting === undefined ? residence.knownNode(account) : undefined

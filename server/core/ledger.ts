@@ -32,8 +32,8 @@ const IDS_PER_MS = 32 * NODES
 const MOST_DOOMED = 1000
 const DOOM_MS = 500
 
-/** How many entries are remembered to have been told of, lest a second device tell of them again: an eighth of a megabyte. A set of so many ids cost a message half a µs. */
-const TOLD = 16_384
+/** How many entries are remembered to have been told of, lest a second device tell of them again: an eighth of a megabyte, and a prime, so that ids are spread over it. A set of so many ids cost a message half a µs. */
+const TOLD = 16_381
 
 /** What becomes of an account's side of a message: it is kept in its archive, or goes once it is delivered. */
 export type Archiving = 'archive' | 'transient'
@@ -210,7 +210,7 @@ export class Ledger {
   }
 
   #isNews(id: LogId): boolean {
-    const place = Math.floor(id / NODES) % TOLD
+    const place = id % TOLD
     if (this.#told[place] === id) return false
     this.#told[place] = id
     return true

@@ -21,7 +21,7 @@ interface Held {
 export class Stay {
   /** A stanza is on its way to the disk, and ends it there. */
   isStored = false
-  readonly #held: Held | undefined
+  #held: Held | undefined
 
   constructor(held: Held | undefined) {
     this.#held = held
@@ -31,6 +31,7 @@ export class Stay {
   end(): void {
     const held = this.#held
     if (held === undefined) return
+    this.#held = undefined
     held.over++
     while ((held.waiting[0]?.at ?? Number.POSITIVE_INFINITY) <= held.over) held.waiting.shift()?.resolve()
   }

@@ -564,11 +564,11 @@ export class Router {
   }
 }
 
-/** Who is told when a message is durable. */
 const endUnlessStored = (stay: Stay): void => {
   if (!stay.isStored) stay.end()
 }
 
+/** Who is told when a message is durable. */
 const inflowOf = ({ session, arrival }: Passage): Inflow | undefined => session ?? arrival?.inflow
 
 const refusal = (stanza: Stanza, error: StanzaError, sender: Address): Stanza | undefined => {

@@ -18,15 +18,19 @@ const accountOf = ({ _id, at, c, off }: AccountDocument): Account => ({
 /** Keeps accounts, by domain and JID. */
 export const mongoAccounts = (session: Session): Accounts => {
   const { accounts } = session.collections
-  const run = <T>(domain: string, jid: string | undefined, isWrite: boolean, command: () => Promise<T>): Promise<T> =>
-    session.order.run(`accounts ${domain}`, jid, isWrite, () => ask(session, command))
-  const of = <T>(jid: string, isWrite: boolean, command: () => Promise<T>): Promise<T> =>
+  const run = <T>(
+    domain: string,
+    jid: string | undefined,
+    isWrite: boolean,
+    command: (signal: AbortSignal) => Promise<T>,
+  ): Promise<T> => session.order.run(`accounts ${domain}`, jid, isWrite, () => ask(session, command))
+  const of = <T>(jid: string, isWrite: boolean, command: (signal: AbortSignal) => Promise<T>): Promise<T> =>
     run(domainOf(jid), jid, isWrite, command)
   return {
     async get(jid) {
       const _id = keyOf(jid)
-      return of(jid, false, async () => {
-        const found = await accounts.findOne({ _id })
+      return of(jid, false, async (signal) => {
+        const found = await accounts.findOne({ _id }, { signal })
         return found === null ? undefined : accountOf(found)
       })
     },

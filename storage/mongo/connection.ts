@@ -42,6 +42,8 @@ export const connect = async (options: ConnectionOptions): Promise<Collections> 
     ignoreUndefined: true,
     socketTimeoutMS: SOCKET_MS,
     maxPoolSize: MAX_CONNECTIONS,
+    // What was given up (in-time.ts) must not be sent later all the same.
+    waitQueueTimeoutMS: selectionMs,
   } as const
   // An operator who starts a server hears soon that its database is not there; a message may wait longer for one that was.
   const first = clientOf(url, { ...settings, serverSelectionTimeoutMS: Math.min(selectionMs, FIRST_SELECTION_MS) })

@@ -12,16 +12,20 @@ import { type Change, endGroups, type Seen, seenOf, writeTogether } from './toge
 export const mongoDocuments = <T>(session: Session, store: string, clock: Clock): Documents<T> => {
   const { documents } = session.collections
   const prefixOf = (owner: string): string => `${part(checkTextKey(owner))} ${part(store)} `
-  const run = <R>(prefix: string, key: string | undefined, isWrite: boolean, command: () => Promise<R>): Promise<R> =>
-    session.order.run(`documents ${prefix}`, key, isWrite, () => ask(session, command))
-  const one = async (_id: string): Promise<Seen | undefined> => {
-    const found = await documents.findOne({ _id })
+  const run = <R>(
+    prefix: string,
+    key: string | undefined,
+    isWrite: boolean,
+    command: (signal: AbortSignal) => Promise<R>,
+  ): Promise<R> => session.order.run(`documents ${prefix}`, key, isWrite, () => ask(session, command))
+  const one = async (_id: string, signal: AbortSignal): Promise<Seen | undefined> => {
+    const found = await documents.findOne({ _id }, { signal })
     return found === null ? undefined : (await seenOf(session, [found]))[0]
   }
   const getRevised = async (owner: string, key: string): Promise<Revised<T> | undefined> => {
     const prefix = prefixOf(owner)
     const _id = prefix + checkTextKey(key)
-    const seen = await run(prefix, key, false, () => one(_id))
+    const seen = await run(prefix, key, false, (signal) => one(_id, signal))
     return seen && { key, value: JSON.parse(seen.v), revision: seen.r }
   }
   const put = (prefix: string, key: string, json: string): Promise<void> =>

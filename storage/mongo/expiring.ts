@@ -14,14 +14,14 @@ export const mongoExpiring = <T>(session: Session, store: string, nowMs: () => n
   const { expiring } = session.collections
   const prefix = `${part(store)} `
   const scope = `expiring ${store}`
-  const run = <R>(key: string | undefined, isWrite: boolean, command: () => Promise<R>): Promise<R> =>
+  const run = <R>(key: string | undefined, isWrite: boolean, command: (signal: AbortSignal) => Promise<R>): Promise<R> =>
     session.order.run(scope, key, isWrite, () => ask(session, command))
   const living = (found: ExpiringDocument | null, atMs: number): T | undefined =>
     found !== null && found.x > atMs ? JSON.parse(found.v) : undefined
   return {
     async get(key) {
       const [_id, atMs] = [prefix + checkTextKey(key), nowMs()]
-      return run(key, false, async () => living(await expiring.findOne({ _id }), atMs))
+      return run(key, false, async (signal) => living(await expiring.findOne({ _id }, { signal }), atMs))
     },
     async put(key, value, expiresAtMs) {
       const document = {

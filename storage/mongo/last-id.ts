@@ -57,8 +57,8 @@ export class LastId {
   /** Leaves behind the last id instead of a bound. */
   async close(): Promise<void> {
     if (this.#bound === 0) return
-    const { meta } = this.#collections
-    await meta.updateOne({ _id: LOG }, { $max: { last: this.#last } }, { upsert: true })
-    await meta.deleteOne({ _id: this.#own })
+    const { meta, answerMs } = this.#collections
+    await inTime(answerMs, () => meta.updateOne({ _id: LOG }, { $max: { last: this.#last } }, { upsert: true }))
+    await inTime(answerMs, () => meta.deleteOne({ _id: this.#own }))
   }
 }

@@ -31,7 +31,7 @@ const KEYS_PER_COMMAND = 1000
 export const mongoLog = (session: Session, lastId: LastId): Log => {
   const { committer, collections } = session
   const { log } = collections
-  const look = async <T>(owner: BareJid, command: () => Promise<T>): Promise<T> => {
+  const look = async <T>(owner: BareJid, command: (signal: AbortSignal) => Promise<T>): Promise<T> => {
     checkTextKey(owner)
     return committer.read(owner, () => ask(session, command))
   }
@@ -50,20 +50,23 @@ export const mongoLog = (session: Session, lastId: LastId): Log => {
     async pending(owner, { after, limit }) {
       if (limit === 0) return []
       const filter = pendingOf(owner, after)
-      const found = await look(owner, () => log.find(filter).hint(PENDING).sort({ _id: 1 }).limit(limit).toArray())
+      const found = await look(owner, (signal) =>
+        log.find(filter, { signal }).hint(PENDING).sort({ _id: 1 }).limit(limit).toArray(),
+      )
       return found.map((document) => entryOf(owner, document))
     },
-    countPending: (owner) => look(owner, () => log.countDocuments(pendingOf(owner, undefined), { hint: PENDING })),
+    countPending: (owner) => look(owner, (signal) => log.countDocuments(pendingOf(owner, undefined), { hint: PENDING, signal })),
     async get(owner, id) {
-      const found = await look(owner, () => log.findOne({ _id: logKey(owner, id) }))
+      const found = await look(owner, (signal) => log.findOne({ _id: logKey(owner, id) }, { signal }))
       return found === null ? undefined : entryOf(owner, found)
     },
     async range(owner, query) {
       if (query.limit === 0) return []
-      const found = await look(owner, () => pageOf(session, owner, query).toArray())
+      const found = await look(owner, (signal) => pageOf(session, owner, query, signal).toArray())
       return found.map((document) => entryOf(owner, document))
     },
-    count: (owner, filter) => look(owner, () => log.countDocuments(filterOf(owner, filter), { hint: hintOf(filter) })),
+    count: (owner, filter) =>
+      look(owner, (signal) => log.countDocuments(filterOf(owner, filter), { hint: hintOf(filter), signal })),
     conversations: (owner, page) => look(owner, () => conversationsOf(session, owner, page)),
     unread: (owner, readings) => look(owner, () => unreadOf(session, owner, readings)),
     search: (owner, words, query) => look(owner, () => found(session, owner, words, query)),
@@ -97,9 +100,9 @@ const pendingOf = (owner: BareJid, after: LogId | undefined) => ({
   n: true as const,
 })
 
-const pageOf = ({ collections }: Session, owner: BareJid, query: LogQuery) =>
+const pageOf = ({ collections }: Session, owner: BareJid, query: LogQuery, signal?: AbortSignal) =>
   collections.log
-    .find(filterOf(owner, query))
+    .find(filterOf(owner, query), signal && { signal })
     .hint(hintOf(query))
     .sort({ _id: query.backwards === true ? -1 : 1 })
     .limit(query.limit)

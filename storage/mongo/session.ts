@@ -13,11 +13,11 @@ export interface Session {
   readonly nextRevision: () => number
 }
 
-/** The driver looks for another server, and asks it again. */
+/** For all that an answer takes: the driver looks for another server, and asks it again. */
 const ANSWER_MS = 45_000
 
-/** Sends one command, unless the database is known to be away; what goes wrong becomes a `StorageError`. */
-export const ask = async <T>({ committer }: Session, command: () => Promise<T>): Promise<T> => {
+/** Sends a command, or several, unless the database is known to be away; what goes wrong becomes a `StorageError`. Reads take the signal, and free their connection by it. */
+export const ask = async <T>({ committer }: Session, command: (signal: AbortSignal) => Promise<T>): Promise<T> => {
   committer.admit()
   try {
     return await inTime(ANSWER_MS, command)
