@@ -40,9 +40,13 @@ const askForAddress = async (port: number): Promise<Buffer> => {
     const header = Buffer.alloc(8)
     header.writeUInt16BE(1, 0)
     header.writeUInt32BE(MAGIC, 4)
-    socket.send(Buffer.concat([header, randomBytes(12)]), port, '127.0.0.1')
-    const [answer] = await once(socket, 'message')
-    return answer
+    const request = Buffer.concat([header, randomBytes(12)])
+    for (;;) {
+      socket.send(request, port, '127.0.0.1')
+      // RFC 8489 §6.2.1: UDP may lose it, so it is sent again.
+      const answer = await once(socket, 'message', { signal: AbortSignal.timeout(500) }).catch(() => undefined)
+      if (answer !== undefined) return answer[0]
+    }
   } finally {
     socket.close()
   }
@@ -62,11 +66,13 @@ test.skipIf(isMissing)(
       turnserver = spawn('turnserver', ['-v', '-c', CONFIGURATION, '--static-auth-secret=s', ...places, ...files], {
         stdio: ['ignore', 'pipe', 'ignore'],
       })
+      const { stdout } = turnserver
       let said = ''
-      for await (const text of turnserver.stdout.setEncoding('utf8')) {
+      // It is read to the end: who writes to a pipe that nobody reads is ended.
+      stdout.setEncoding('utf8').on('data', (text: string) => {
         said += text
-        if (/IPv4\. UDP listener opened on: 127\.0\.0\.1/.test(said)) break
-      }
+      })
+      while (!/IPv4\. UDP listener opened on: 127\.0\.0\.1/.test(said)) await once(stdout, 'data')
       expect(said).not.toMatch(/bad configuration|unrecognized|ERROR/i)
       const answer = await askForAddress(port)
       expect(answer.readUInt16BE(0)).toBe(0x0101)
