@@ -3,14 +3,14 @@ import { eventLoopSeconds } from '../cpu.ts'
 import { costs, percentiles, readWhenQuiet } from './meter.ts'
 import type { LoadOptions } from './options.ts'
 
-/** Lets every account log in, fifty at a time, once to warm up both sides and then as often as is asked for; `login` gives its time in milliseconds. */
+/** Lets every account log in, fifty at a time unless said, once to warm up both sides and then as often as is asked for; `login` gives its time in milliseconds. */
 export async function loginRounds(
-  { serverPid, accounts, rounds = 1 }: LoadOptions,
+  { serverPid, accounts, rounds = 1, atOnce = 50 }: LoadOptions,
   login: (index: number) => Promise<number>,
 ): Promise<Record<string, number>> {
   const timesMs: number[] = []
   const round = () =>
-    forEachIndex(accounts, 50, async (index) => {
+    forEachIndex(accounts, atOnce, async (index) => {
       timesMs.push(await login(index))
     })
   await round()

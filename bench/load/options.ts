@@ -19,6 +19,8 @@ export type LoadOptions = {
   readonly messages: number
   /** How often each account logs in, in login and returning mode. */
   readonly rounds?: number
+  /** How many log in at the same time, in these modes. */
+  readonly atOnce?: number
   readonly streamManagement: boolean
   /** Whether nobody keeps the messages (XEP-0334), in chat mode. */
   readonly isKeptByNobody?: boolean

@@ -11,7 +11,7 @@ type Device = { readonly ticket: Ticket; token: string }
 /** How a client shows who it is: what it says first, and what else it has to say about that. */
 type Proof = { readonly mechanism: string; readonly initial: Buffer; readonly inside: string }
 
-/** Every account has been here before: its client connects, says all it has to say in one write, is online with the first answer, and leaves; fifty at a time. */
+/** Every account has been here before: its client connects, says all it has to say in one write, is online with the first answer, and leaves. */
 export async function returning(options: LoadOptions): Promise<Record<string, number>> {
   // Over TLS tokens are bound to the connection (XEP-0484 §3.1).
   const mechanism = options.target.kind === 'tls' ? 'HT-SHA-256-EXPR' : 'HT-SHA-256-NONE'

@@ -46,6 +46,16 @@ const builtInRows: readonly Row[] = [
     run: (place: Workplace) => comesBack(place, 'tcp'),
   },
   {
+    id: 'login-node-alone',
+    title: 'login by SCRAM-SHA-256 and bind, one after the other, plain TCP, built-in client',
+    run: (place: Workplace) => run({ ...place, xmppload: undefined }, 'tcp', 'SCRAM-SHA-256', 1),
+  },
+  {
+    id: 'login-fast-alone',
+    title: 'login of a client that comes back: SASL2, Bind 2 and a token, one after the other, plain TCP, built-in client',
+    run: (place: Workplace) => comesBack(place, 'tcp', 1),
+  },
+  {
     id: 'login-node-tls',
     title: 'login by SCRAM-SHA-256 and bind, direct TLS, built-in client',
     run: (place: Workplace) => run({ ...place, xmppload: undefined }, 'tls', 'SCRAM-SHA-256'),
@@ -68,18 +78,27 @@ const builtInRows: readonly Row[] = [
 
 export const loginRows: readonly Row[] = [...passwordRows, ...builtInRows]
 
-async function comesBack(place: Workplace, transport: 'tcp' | 'tls'): Promise<Outcome> {
+async function comesBack(place: Workplace, transport: 'tcp' | 'tls', atOnce?: number): Promise<Outcome> {
   // The peers of these versions have nothing like it.
   if (place.launcher.name !== 'waxwing') return { sample: {}, faults: [] }
-  const { figures, problems } = await builtIn(place, transport, { mode: 'returning', accounts: place.scale.logins })
+  const { figures, problems } = await builtIn(place, transport, {
+    mode: 'returning',
+    accounts: place.scale.logins,
+    ...(atOnce !== undefined && { atOnce }),
+  })
   return outcome(figures, problems, figures.loop_ms_per_login)
 }
 
-async function run(place: Workplace, transport: 'tcp' | 'starttls' | 'tls', mechanism: Mechanism): ReturnType<Row['run']> {
+async function run(
+  place: Workplace,
+  transport: 'tcp' | 'starttls' | 'tls',
+  mechanism: Mechanism,
+  atOnce?: number,
+): ReturnType<Row['run']> {
   const { logins: accounts, loginRounds } = place.scale
   const { figures, problems } =
     place.xmppload === undefined
-      ? await builtIn(place, transport, { mode: 'login', accounts, mechanism })
+      ? await builtIn(place, transport, { mode: 'login', accounts, mechanism, ...(atOnce !== undefined && { atOnce }) })
       : await timed(place, transport, { mode: 'login', users: accounts, rounds: 1 + loginRounds, mech: mechanism })
   return outcome(figures, problems, place.launcher.name === 'waxwing' ? figures.loop_ms_per_login : undefined)
 }
