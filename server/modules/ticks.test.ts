@@ -227,6 +227,42 @@ conversation('ticks §5.1: what was sent before anybody wanted to be told is tol
   expect(await told(romeo)).toEqual([['m1', 'delivered', NOW]])
 })
 
+conversation(
+  'ticks §5.1: what was sent between nodes before its account wanted to be told is told when it changes',
+  { ...memory, nodes: 2 },
+  async (scene) => {
+    const { juliet, romeo } = await couple(scene)
+    await romeo.sends(says(JULIET, 'm1'))
+    await juliet.ignores()
+    await juliet.stalls()
+    await romeo.sends(says(JULIET, 'm2'))
+    await enables(romeo)
+    await juliet.stalls(false)
+    expect(await told(romeo)).toEqual([['m2', 'delivered', NOW]])
+    await romeo.sends(says(JULIET, 'm3'))
+    expect((await told(romeo)).at(-1)).toEqual(['m3', 'delivered', NOW])
+  },
+)
+
+conversation(
+  'ticks §8: a stranger at another node, who then becomes a contact and wants to be told, is told of what is under way',
+  { ...memory, nodes: 2 },
+  async (scene) => {
+    const juliet = await scene.comesOnline(`${JULIET}/balcony`)
+    const romeo = await scene.comesOnline(`${ROMEO}/orchard`)
+    await romeo.sends(says(JULIET, 'm1'))
+    await juliet.ignores()
+    await romeo.sends(says(JULIET, 'm2'))
+    await scene.befriend(juliet, romeo)
+    await juliet.ignores()
+    await juliet.stalls()
+    await romeo.sends(says(JULIET, 'm3'))
+    await enables(romeo)
+    await juliet.stalls(false)
+    expect(await told(romeo)).toEqual([['m3', 'delivered', NOW]])
+  },
+)
+
 conversation('ticks §2: after a restart of the server states are what they were, and go on', memory, async (scene) => {
   const { juliet, romeo } = await couple(scene)
   await romeo.sends(says(JULIET, 'm1') + says(JULIET, 'm2'))

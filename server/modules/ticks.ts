@@ -228,6 +228,7 @@ export const ticks = defineModule({
       calls: [
         { name: 'taken', handle: (recipient, question) => states.asked(recipient, question) },
         { name: 'delivered', handle: (sender, word) => void pushes.delivered(sender, word) },
+        { name: 'enquiry', handle: (sender, recipient) => void pushes.enquired(sender, bareOf(recipient as Jid)) },
         { name: 'hush', handle: (_, sender) => void pushes.hush(bareOf(sender as Jid), true) },
         { name: 'unhush', handle: (_, sender) => void pushes.hush(bareOf(sender as Jid), false) },
       ],

@@ -21,6 +21,11 @@ interface Flight {
   readonly messageId: string | undefined
 }
 
+/** Says of a sender elsewhere that it does not want to know, and stands for its messages in flight: if it is over when they are taken, they are looked up. */
+interface Hush {
+  readonly sender: BareJid
+}
+
 /** What the home of a recipient tells the sender's, a few at once: a device has taken a message. */
 interface Word extends Omit<Flight, 'sender'> {
   readonly id: LogId
@@ -60,8 +65,8 @@ export interface PushesOptions {
   /** The first account begins to want to be told, or the last one has ceased to. */
   readonly onWanted: (isWanted: boolean) => void
   readonly isHere: (account: BareJid) => boolean
-  /** Tells the home of a sender what a device has taken, or that of a recipient whether a sender wants to know. */
-  readonly tell: (account: BareJid, what: 'delivered' | 'hush' | 'unhush', word: string) => void
+  /** Tells the home of a sender what a device has taken, asks there whether it wants to know, or tells that of a recipient whether a sender does. */
+  readonly tell: (account: BareJid, what: 'delivered' | 'enquiry' | 'hush' | 'unhush', word: string) => void
   readonly clock: Clock
   readonly onFailure: (account: BareJid, error: unknown) => void
 }
@@ -73,7 +78,7 @@ export interface PushesOptions {
 export class Pushes {
   readonly #options: PushesOptions
   readonly #wanting = new Map<BareJid, Set<Session>>()
-  readonly #inFlight = new Map<LogId, Flight>()
+  readonly #inFlight = new Map<LogId, Flight | Hush>()
   /** Of what is newer than this, `#inFlight` knows all that matters. */
   #knownSince: LogId = 0
   /** Accounts that have come to this process: of messages that are older, senders elsewhere were not noted here. */
@@ -87,7 +92,7 @@ export class Pushes {
   #isTelling = false
 
   /** Senders elsewhere that do not want to know. */
-  readonly #hushed: BoundedCache<BareJid, true>
+  readonly #hushed: BoundedCache<BareJid, Hush>
   /** To whose homes accounts here have said that. */
   readonly #toldToHush = new Map<BareJid, Set<BareJid>>()
 
@@ -135,11 +140,17 @@ export class Pushes {
 
   /** A message from an account that is at home elsewhere was committed; whether that wants to be told is known there. */
   came(id: LogId, message: Stanza, from: BareJid, to: BareJid): void {
-    this.#note(id, message, from, to)
+    const hush = this.#hushed.get(from)
+    if (hush === undefined) this.#note(id, message, from, to)
+    else this.#follow(id, hush)
   }
 
   #note(id: LogId, message: Stanza, sender: BareJid, recipient: BareJid): void {
-    this.#inFlight.set(id, { sender, recipient, messageId: detached(messageIdOf(message)) })
+    this.#follow(id, { sender, recipient, messageId: detached(messageIdOf(message)) })
+  }
+
+  #follow(id: LogId, flight: Flight | Hush): void {
+    this.#inFlight.set(id, flight)
     if (this.#inFlight.size <= MAX_IN_FLIGHT) return
     for (const oldest of this.#inFlight.keys()) {
       this.#inFlight.delete(oldest)
@@ -151,20 +162,23 @@ export class Pushes {
   /** A device of the account has taken an entry. */
   taken(account: BareJid, id: LogId, atMs: number): void {
     const flight = this.#inFlight.get(id)
-    if (flight !== undefined && flight.recipient === account) {
+    if (flight !== undefined && isTo(flight, account)) {
       this.#inFlight.delete(id)
-      this.#tellSender(flight, id, atMs)
-    } else if (id <= this.#knownSince || id <= (this.#cameAt.get(account) ?? 0)) {
-      const ids = this.#taken.get(account)
-      if (ids === undefined) this.#taken.set(account, [id])
-      else ids.push(id)
-      this.#due()
-    }
+      if ('recipient' in flight) this.#tellSender(flight, id, atMs)
+      else if (this.#hushed.get(flight.sender) !== flight) this.#seek(account, id)
+    } else if (id <= this.#knownSince || id <= (this.#cameAt.get(account) ?? 0)) this.#seek(account, id)
+  }
+
+  #seek(account: BareJid, id: LogId): void {
+    const ids = this.#taken.get(account)
+    if (ids === undefined) this.#taken.set(account, [id])
+    else ids.push(id)
+    this.#due()
   }
 
   #tellSender({ sender, recipient, messageId }: Flight, id: LogId, atMs: number): void {
     if (this.#options.isHere(sender)) this.#newsFor(sender)?.add(id, messageId, recipient, 'delivered', atMs)
-    else if (this.#hushed.get(sender) !== true) {
+    else if (this.#hushed.get(sender) === undefined) {
       const words = this.#words.get(sender)
       const word: Word = { id, messageId, recipient, atMs }
       if (words === undefined) this.#words.set(sender, [word])
@@ -177,6 +191,8 @@ export class Pushes {
     const { states, tell } = this.#options
     for (const [recipient, each] of Map.groupBy(words, (word) => word.recipient))
       if (await states.maySeeDelivery(sender, recipient)) tell(sender, 'delivered', JSON.stringify(each))
+      // Who may not know is asked, so that this is not found out for each message of who does not want to.
+      else tell(sender, 'enquiry', recipient)
   }
 
   /** What the home of a recipient says, which has looked whether the account may know. */
@@ -185,7 +201,15 @@ export class Pushes {
     const news = this.#newsFor(account)
     for (const { id, messageId, recipient, atMs } of words) news?.add(id, messageId, recipient, 'delivered', atMs)
     const recipient = words[0]?.recipient
-    if (news !== undefined || recipient === undefined) return
+    if (news === undefined && recipient !== undefined) this.#hush(account, recipient)
+  }
+
+  /** The home of a recipient asks whether the account wants to know. */
+  enquired(account: BareJid, recipient: BareJid): void {
+    if (!this.#wanting.has(account)) this.#hush(account, recipient)
+  }
+
+  #hush(account: BareJid, recipient: BareJid): void {
     const told = this.#toldToHush.get(account) ?? new Set()
     if (told.size < MAX_HUSHED) this.#toldToHush.set(account, told.add(recipient))
     this.#options.tell(recipient, 'hush', account)
@@ -193,8 +217,8 @@ export class Pushes {
 
   /** A sender elsewhere does not want to know, or does again. */
   hush(sender: BareJid, isHushed: boolean): void {
-    if (isHushed) this.#hushed.set(sender, true)
-    else this.#hushed.delete(sender)
+    if (!isHushed) this.#hushed.delete(sender)
+    else if (this.#hushed.get(sender) === undefined) this.#hushed.set(sender, { sender })
   }
 
   /** The account has its first session in this process. */
@@ -295,6 +319,9 @@ export class Pushes {
     }
   }
 }
+
+const isTo = (flight: Flight | Hush, account: BareJid): boolean =>
+  'recipient' in flight ? flight.recipient === account : flight.sender !== account
 
 /** Longer than any client's ids: who calls a message so knows it by its archive id. */
 const MAX_MESSAGE_ID = 1_024
