@@ -25,8 +25,8 @@ export const MAX_FRAME_BYTES = 512 * 1024 * 1024
 export interface CarriedBatch {
   /** In the memory in which it came: carrying it out changes that. */
   take(): BatchMessage
-  /** In memory of its own. */
-  copy(): BatchMessage
+  /** In the memory that is lent for it, or in more, which its `bytes` then are, if that is too little. */
+  copy(lent: ArrayBuffer): BatchMessage
 }
 
 export type CarriedRequest =
@@ -71,7 +71,11 @@ export const decodeRequest = (frame: Buffer): CarriedRequest => {
     kind: 'batch',
     batch: {
       take: () => messageOf(buffer, byteOffset + start),
-      copy: () => messageOf(buffer.slice(byteOffset + start, byteOffset + start + length), 0),
+      copy(lent) {
+        const memory = lent.byteLength >= length ? lent : new ArrayBuffer(Math.max(length, 2 * lent.byteLength))
+        new Uint8Array(memory).set(frame.subarray(start, start + length))
+        return messageOf(memory, 0)
+      },
     },
   }
 }

@@ -31,6 +31,8 @@ import { WordIndex } from './word-index.ts'
 
 /** After a failed slice, so many batches pass before the next try: a full disk is not filled by trying. */
 const BATCHES_AFTER_FAILURE = 100
+/** Memory larger than this is not kept for the next batch. */
+const MAX_KEPT_BYTES = 4 * 1024 * 1024
 
 export interface StoreOptions {
   readonly folder: string
@@ -51,6 +53,8 @@ export class Store {
   readonly #commit
   readonly #save
   readonly #release
+  /** Memory in which one batch after the other is carried out, where each may have to be tried again. */
+  #copy = new ArrayBuffer(0)
   #batchesToSkip = 0
 
   constructor(db: Database, { folder, pace = USUAL_PACE }: StoreOptions) {
@@ -102,7 +106,7 @@ export class Store {
   performAll(tasks: readonly Task[]): readonly BatchAnswer[] {
     if (tasks.length > 1) {
       try {
-        return this.#committed(() => tasks.map(({ batch, references }) => this.#carryOut(batch.copy(), references)))
+        return this.#committed(() => tasks.map((task) => this.#carryOutCopy(task)))
       } catch {
         // Each is tried as it came, and tells its own what is wrong.
       }
@@ -162,6 +166,12 @@ export class Store {
     }
     this.#db.close()
     this.#log.close()
+  }
+
+  #carryOutCopy({ batch, references }: Task): BatchAnswer {
+    const copy = batch.copy(this.#copy)
+    if (copy.bytes.byteLength <= MAX_KEPT_BYTES) this.#copy = copy.bytes
+    return this.#carryOut(copy, references)
   }
 
   #carryOut(batch: BatchMessage, references: References): BatchAnswer {
