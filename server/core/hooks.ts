@@ -19,12 +19,12 @@ export interface Passage {
   /** `sent`: the session that sent it. `outbound`: the session it is about to be written to. Otherwise the sender's session, when it is a local one. */
   readonly session: Session | undefined
   /** How it came, where it came from another node. */
-  readonly arrival?: Arrival
+  readonly arrival?: Arrival | undefined
   /** What keeps the account of `to` at home here, when others could take it, until the stanza is done. */
-  readonly stay?: Stay
+  readonly stay?: Stay | undefined
   /** Observers of messages: its id in the ledger, and the sessions of `to` that got it or will read it there. */
   readonly entry?: LogId | undefined
-  readonly recipients?: readonly Session[]
+  readonly recipients?: readonly Session[] | undefined
 }
 
 export type Guard = (passage: Passage) => undefined | 'drop' | Promise<undefined | 'drop'>

@@ -53,6 +53,13 @@ export interface Remembered {
   readonly isTransient: boolean
 }
 
+/** A message that is to be kept. */
+export interface Kept {
+  readonly stanza: Stanza
+  readonly from: Address
+  readonly to: Address
+}
+
 export interface LedgerOptions {
   readonly mode: LedgerMode
   readonly retention: Retention
@@ -176,7 +183,8 @@ export class Ledger {
   }
 
   /** Adds an entry for each who remembers, the recipient's pending; `done` is called when it is durable, in the order of the calls. */
-  append(id: LogId, stanza: Stanza, from: Address, to: Address, remembered: Remembered, done: (error?: Error) => void): void {
+  append<K extends Kept>(id: LogId, kept: K, remembered: Remembered, done: (kept: K, id: LogId, error?: Error) => void): void {
+    const { stanza, from, to } = kept
     const { sender, recipient, isTransient } = remembered
     const theirs: LogPlace = { owner: recipient, peer: from.bare, direction: 'in', isPending: true, isTransient }
     const places =
@@ -188,9 +196,9 @@ export class Ledger {
     this.#log.append({ id, atMs, stanza: stanza.encode(), isText: isText(stanza), places }, (error) => {
       if (error === undefined) this.#moveEnds(remembered, { id, atMs })
       try {
-        if (error === undefined) this.onKept?.(id, stanza, from, to)
+        if (error === undefined) this.onKept?.(id, kept.stanza, kept.from, kept.to)
       } finally {
-        done(error)
+        done(kept, id, error)
       }
     })
   }

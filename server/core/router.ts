@@ -6,9 +6,9 @@ import { isSpoofedStanzaId } from '#stanzas/stanza-id.ts'
 import type { LogId } from '#storage/shapes.ts'
 import type { Accounts } from './accounts.ts'
 import type { Delivery } from './delivery.ts'
-import { type Arrival, type Forwarding, homeKey } from './forwarding.ts'
-import type { Hooks, Passage } from './hooks.ts'
-import type { Handled, Inflow } from './inflow.ts'
+import { type Arrival, type Awaited, type Forwarding, homeKey } from './forwarding.ts'
+import type { Hooks } from './hooks.ts'
+import type { Handled } from './inflow.ts'
 import type { IqDispatch } from './iq.ts'
 import type { Ledger, Remembered } from './ledger.ts'
 import type { PresenceRegistration, PresenceType, Service } from './module.ts'
@@ -18,6 +18,7 @@ import type { Stay } from './residence.ts'
 import type { Session } from './session.ts'
 import type { Sessions } from './sessions.ts'
 import { isStorable } from './storable.ts'
+import { Transit } from './transit.ts'
 
 interface Hosted {
   readonly service: Service
@@ -115,12 +116,13 @@ export class Router {
   }
 
   /** What is done for an account here keeps it here, so that nothing is stored for it behind the back of a new home. */
-  #staying<T>(passage: Passage, run: (staying: Passage) => T | Promise<T>): T | Promise<T> {
-    if (this.#forwarding === undefined || (passage.to.localpart === '' && this.isLocal(passage.to))) return run(passage)
-    const stay = this.#forwarding.stay(homeKey(passage.to))
+  #staying<T>(transit: Transit, run: (staying: Transit) => T | Promise<T>): T | Promise<T> {
+    if (this.#forwarding === undefined || (transit.to.localpart === '' && this.isLocal(transit.to))) return run(transit)
+    const stay = this.#forwarding.stay(homeKey(transit.to))
+    transit.stay = stay
     let outcome: T | Promise<T>
     try {
-      outcome = run({ ...passage, stay })
+      outcome = run(transit)
     } catch (error) {
       endUnlessStored(stay)
       throw error
@@ -132,10 +134,10 @@ export class Router {
 
   /** A stanza from elsewhere to an address that is at home here, or to an account that is at home nowhere. */
   arrive(stanza: Stanza, from: Address, to: Address, arrival: Arrival): Handled | Promise<Handled> {
-    const passage: Passage = { stanza, from, to, session: undefined, arrival }
-    if (stanza.kind === 'presence') return this.#presenceHere(passage)
-    if (stanza.kind === 'iq') return this.#iqHere(passage)
-    return this.#messageHere(passage)
+    const transit = new Transit(stanza, from, to, undefined, arrival)
+    if (stanza.kind === 'presence') return this.#presenceHere(transit)
+    if (stanza.kind === 'iq') return this.#iqHere(transit)
+    return this.#messageHere(transit)
   }
 
   /** A stanza that arrived, and for which nobody waits, could not be handled. */
@@ -159,22 +161,25 @@ export class Router {
     // RFC 6120 §8.3.3.8; answered from the account, since the address it named is none.
     if (stanza.hasMalformedAddress) throw new StanzaError('jid-malformed')
     const to = stanza.to ?? session.address.bareAddress
-    const passage: Passage = { stanza, from: session.address, to, session }
-    const chain = this.#hooks.chain('sent', stanza.kind)
-    return then(this.#hooks.pass(chain, passage), (passed) => {
-      if (passed === undefined) return undefined
-      const next = passed === stanza ? passage : { ...passage, stanza: passed }
-      if (stanza.kind === 'message') return this.#message(next)
-      this.#hooks.observe(chain, next)
-      return stanza.kind === 'iq' ? this.#iqFrom(next) : this.#presenceFrom(next)
-    })
+    const transit = new Transit(stanza, session.address, to, session)
+    const passed = this.#hooks.pass(this.#hooks.chain('sent', stanza.kind), transit)
+    return passed instanceof Promise ? passed.then((each) => this.#sent(transit, each)) : this.#sent(transit, passed)
+  }
+
+  #sent(transit: Transit, passed: Stanza | undefined): Handled | Promise<Handled> {
+    if (passed === undefined) return undefined
+    transit.stanza = passed
+    const { kind } = passed
+    if (kind === 'message') return this.#message(transit)
+    this.#hooks.observe(this.#hooks.chain('sent', kind), transit)
+    return kind === 'iq' ? this.#iqFrom(transit) : this.#presenceFrom(transit)
   }
 
   /** Sends a stanza of the server's or a module's own. It has both addresses. */
   route(stanza: Stanza): void {
     const { from, to } = stanza
     if (from === undefined || to === undefined) throw new Error('a routed stanza needs both addresses')
-    const passage: Passage = { stanza, from, to, session: undefined }
+    const transit = new Transit(stanza, from, to, undefined)
     const failed = (error: unknown): undefined => {
       if (error instanceof StanzaError) this.#bounce(stanza, error)
       else this.#onFailure(stanza, error)
@@ -183,10 +188,10 @@ export class Router {
       if (!this.isServed(to)) return
       const settled =
         stanza.kind === 'presence'
-          ? this.#inboundPresence(passage)
+          ? this.#inboundPresence(transit)
           : stanza.kind === 'iq'
-            ? this.#iqFrom(passage)
-            : this.#message(passage)
+            ? this.#iqFrom(transit)
+            : this.#message(transit)
       if (settled instanceof Promise) settled.catch(failed)
     } catch (error) {
       failed(error)
@@ -195,98 +200,110 @@ export class Router {
 
   // ---- message
 
-  #message(passage: Passage): Handled | Promise<Handled> {
-    if (this.#forwarding === undefined) return this.#messageHere(passage)
-    const forwarding = this.#wayTo(passage.to, passage.from)
-    return forwarding === undefined
-      ? this.#staying(passage, (staying) => this.#messageHere(staying))
-      : this.#messageElsewhere(forwarding, passage)
+  #message(transit: Transit): Handled | Promise<Handled> {
+    if (this.#forwarding === undefined) return this.#messageHere(transit)
+    const forwarding = this.#wayTo(transit.to, transit.from)
+    return forwarding === undefined ? this.#staying(transit, this.#messageStaying) : this.#messageElsewhere(forwarding, transit)
   }
 
-  #messageElsewhere(forwarding: Forwarding, passage: Passage): Handled | Promise<Handled> {
-    const { session, from, to } = passage
+  readonly #messageStaying = (transit: Transit): Handled | Promise<Handled> => this.#messageHere(transit)
+
+  #messageElsewhere(forwarding: Forwarding, transit: Transit): Handled | Promise<Handled> {
+    const { session, to } = transit
     if (!this.isServed(to)) throw new StanzaError('remote-server-not-found')
-    const clean = { ...passage, stanza: this.#clean(passage), recipients: [] }
-    const { stanza } = clean
-    const forward = (sender: BareJid | undefined): Handled => {
-      const ticket = session?.ticket() ?? 0
-      const done = (id: LogId | undefined, refusal?: StanzaError): void => {
-        this.#arrivedElsewhere(clean, sender, id, refusal)
-        session?.settle(ticket)
-      }
-      forwarding.send(homeKey(to), stanza, { isKeptBySender: sender !== undefined, done })
-      return session === undefined ? undefined : 'stored'
-    }
+    transit.stanza = this.#clean(transit)
+    transit.recipients = NOBODY
+    const { stanza } = transit
     if (!isStorable(stanza) || !this.isLocal(to)) {
       forwarding.send(homeKey(to), stanza)
-      this.#observeSent(clean)
+      this.#observeSent(transit)
       return undefined
     }
-    const keep = (): Handled | Promise<Handled> => then(this.#ledger.senderPlace(stanza, this.#localAccount(from), to), forward)
-    if (session?.mayResend !== true) return keep()
+    if (session?.mayResend !== true) return this.#forward(forwarding, transit)
     // DESIGN P2, as in #accept.
-    return then(this.#resends.has(session, stanza, to), (isThere) => (isThere ? undefined : keep()))
+    return then(this.#resends.has(session, stanza, to), (isThere) => (isThere ? undefined : this.#forward(forwarding, transit)))
   }
 
-  #arrivedElsewhere(
-    passage: Passage,
-    sender: BareJid | undefined,
-    id: LogId | undefined,
-    refusal: StanzaError | undefined,
-  ): void {
-    const { session, stanza, from, to } = passage
+  #forward(forwarding: Forwarding, transit: Transit): Handled | Promise<Handled> {
+    const sender = this.#ledger.senderPlace(transit.stanza, this.#localAccount(transit.from), transit.to)
+    return sender instanceof Promise
+      ? sender.then((place) => this.#forwardFrom(forwarding, transit, place))
+      : this.#forwardFrom(forwarding, transit, sender)
+  }
+
+  #forwardFrom(forwarding: Forwarding, transit: Transit, sender: BareJid | undefined): Handled {
+    const { session, stanza, to } = transit
+    transit.isKeptBySender = sender !== undefined
+    transit.ticket = session?.ticket() ?? 0
+    forwarding.send(homeKey(to), stanza, new AwaitedElsewhere(transit, this.#arrivedElsewhere))
+    return session === undefined ? undefined : 'stored'
+  }
+
+  readonly #arrivedElsewhere = (transit: Transit, id: LogId | undefined, refusal: StanzaError | undefined): void => {
+    const { session, stanza, from, to } = transit
     try {
       if (refusal !== undefined) {
         if (session === undefined) this.#bounce(stanza, refusal)
         else this.refuse(session, stanza, refusal)
-        return
+      } else {
+        if (!transit.isKeptBySender) this.#rememberResends(transit)
+        if (id !== undefined) this.#ledger.onKept?.(id, stanza, from, to)
+        transit.entry = id
+        this.#observeSent(transit)
       }
-      if (sender === undefined) this.#rememberResends(passage)
-      if (id !== undefined) this.#ledger.onKept?.(id, stanza, from, to)
-      this.#observeSent({ ...passage, entry: id })
     } catch (error) {
       this.#onFailure(stanza, error)
     }
+    session?.settle(transit.ticket)
   }
 
-  #observeSent(passage: Passage): void {
-    if (passage.session !== undefined || this.#localAccount(passage.from) !== undefined)
-      this.#hooks.observe(this.#hooks.chain('sent', 'message'), passage)
+  #observeSent(transit: Transit): void {
+    if (transit.session !== undefined || this.#localAccount(transit.from) !== undefined)
+      this.#hooks.observe(this.#hooks.chain('sent', 'message'), transit)
   }
 
-  #messageHere(passage: Passage): Handled | Promise<Handled> {
-    const { stanza, to } = passage
-    if (!this.isLocal(to)) return this.#messageAbroad(passage)
+  #messageHere(transit: Transit): Handled | Promise<Handled> {
+    const { to } = transit
+    if (!this.isLocal(to)) return this.#messageAbroad(transit)
     // RFC 6120 §10.5.2: the server itself takes no messages.
-    if (to.localpart === '') return this.#refuseMessage(passage)
-    return then(this.#accounts.exists(to.bare), (exists) => {
-      // RFC 6121 §8.5.1: an unknown account.
-      if (!exists) return this.#refuseMessage(passage)
-      const chain = this.#hooks.chain('inbound', 'message')
-      return then(this.#hooks.pass(chain, passage), (passed) => {
-        if (passed === undefined) return undefined
-        const next = passed === stanza ? passage : { ...passage, stanza: passed }
-        const keep = isStorable(passed)
-        if (!keep || this.#isThere(to)) return this.#accept(next, keep)
-        return then(this.#pendingLimit.admits(to.bare), (isAdmitted) => {
-          // XEP-0160 §2: so much waits for the account that it is as if nothing could.
-          if (!isAdmitted) throw new StanzaError('service-unavailable')
-          return this.#accept(next, keep)
-        })
-      })
+    if (to.localpart === '') return this.#refuseMessage(transit)
+    const exists = this.#accounts.exists(to.bare)
+    return exists instanceof Promise
+      ? exists.then((isThere) => this.#messageToAccount(transit, isThere))
+      : this.#messageToAccount(transit, exists)
+  }
+
+  #messageToAccount(transit: Transit, exists: boolean): Handled | Promise<Handled> {
+    // RFC 6121 §8.5.1: an unknown account.
+    if (!exists) return this.#refuseMessage(transit)
+    const passed = this.#hooks.pass(this.#hooks.chain('inbound', 'message'), transit)
+    return passed instanceof Promise ? passed.then((stanza) => this.#admit(transit, stanza)) : this.#admit(transit, passed)
+  }
+
+  #admit(transit: Transit, passed: Stanza | undefined): Handled | Promise<Handled> {
+    if (passed === undefined) return undefined
+    transit.stanza = passed
+    const { to } = transit
+    const keep = isStorable(passed)
+    if (!keep || this.#isThere(to)) return this.#accept(transit, keep)
+    return then(this.#pendingLimit.admits(to.bare), (isAdmitted) => {
+      // XEP-0160 §2: so much waits for the account that it is as if nothing could.
+      if (!isAdmitted) throw new StanzaError('service-unavailable')
+      return this.#accept(transit, keep)
     })
   }
 
-  #messageAbroad(passage: Passage): undefined | Promise<undefined> {
-    const { stanza, to, session } = passage
+  #messageAbroad(transit: Transit): undefined | Promise<undefined> {
+    const { stanza, to, session } = transit
     const handle = this.#serviceOf(to).service.message
-    if (handle === undefined) return this.#refuseMessage(passage)
+    if (handle === undefined) return this.#refuseMessage(transit)
     const pass = (): undefined | Promise<undefined> =>
-      then(handle(passage), () => {
-        if (session !== undefined) this.#hooks.observe(this.#hooks.chain('sent', stanza.kind), { ...passage, recipients: [] })
+      then(handle(transit), () => {
+        transit.recipients = NOBODY
+        if (session !== undefined) this.#hooks.observe(this.#hooks.chain('sent', stanza.kind), transit)
         return undefined
       })
-    const waiting = inflowOf(passage)?.drained()
+    const waiting = transit.inflow?.drained()
     return waiting === undefined ? pass() : waiting.then(pass)
   }
 
@@ -303,97 +320,100 @@ export class Router {
     return false
   }
 
-  #accept(passage: Passage, keep: boolean): Handled | Promise<Handled> {
-    const { session, stanza, to, arrival } = passage
+  #accept(transit: Transit, keep: boolean): Handled | Promise<Handled> {
+    const { session, stanza, to, arrival } = transit
     const behind = arrival?.isBehind
-    if (!keep || (session?.mayResend !== true && behind === undefined)) return this.#take(passage, keep)
+    if (!keep || (session?.mayResend !== true && behind === undefined)) return this.#take(transit, keep)
     // DESIGN P2: what the ledger has is acknowledged, and neither stored nor delivered twice.
     const isThere =
       behind === undefined || session !== undefined
         ? session !== undefined && this.#resends.has(session, stanza, to)
-        : this.#arrivedBefore(behind, passage)
-    return then(isThere, (has) => (has ? undefined : this.#take(passage, keep)))
+        : this.#arrivedBefore(behind, transit)
+    return then(isThere, (has) => (has ? undefined : this.#take(transit, keep)))
   }
 
   /** It was sent here before, perhaps over a link that broke: what came then may still wait for the disk. */
-  async #arrivedBefore(behind: LogId, passage: Passage): Promise<boolean> {
-    await inflowOf(passage)?.drained()
-    return this.#resends.isBehind(behind, passage.stanza, passage.from, passage.to)
+  async #arrivedBefore(behind: LogId, transit: Transit): Promise<boolean> {
+    await transit.inflow?.drained()
+    return this.#resends.isBehind(behind, transit.stanza, transit.from, transit.to)
   }
 
-  #take(passage: Passage, keep: boolean): Handled | Promise<Handled> {
-    return keep ? then(this.#rememberers(passage), (remembered) => this.#go(passage, remembered)) : this.#go(passage, undefined)
+  #take(transit: Transit, keep: boolean): Handled | Promise<Handled> {
+    if (!keep) return this.#go(transit, undefined)
+    const remembered = this.#rememberers(transit)
+    return remembered instanceof Promise ? remembered.then((each) => this.#go(transit, each)) : this.#go(transit, remembered)
   }
 
-  #rememberers({ stanza, from, to, arrival }: Passage): Remembered | Promise<Remembered> {
+  #rememberers({ stanza, from, to, arrival }: Transit): Remembered | Promise<Remembered> {
     const account = this.#localAccount(from)
     if (arrival !== undefined) return this.#ledger.rememberers(stanza, arrival.isKeptBySender ? account : undefined, from, to)
-    return then(this.#ledger.senderPlace(stanza, account, to), (sender) => this.#ledger.rememberers(stanza, sender, from, to))
+    const sender = this.#ledger.senderPlace(stanza, account, to)
+    return sender instanceof Promise
+      ? sender.then((place) => this.#ledger.rememberers(stanza, place, from, to))
+      : this.#ledger.rememberers(stanza, sender, from, to)
   }
 
-  #go(passage: Passage, remembered: Remembered | undefined): Handled | Promise<Handled> {
-    if (remembered !== undefined && this.#ledger.mode === 'durable') return this.#store(passage, remembered)
-    const waiting = inflowOf(passage)?.drained()
-    if (waiting !== undefined) return waiting.then(() => this.#arrive(passage, remembered))
-    return this.#arrive(passage, remembered)
+  #go(transit: Transit, remembered: Remembered | undefined): Handled | Promise<Handled> {
+    // DESIGN P1: durable, then visible, then acknowledged.
+    if (remembered !== undefined && this.#ledger.mode === 'durable') {
+      transit.stanza = this.#clean(transit)
+      return this.#keep(transit, remembered)
+    }
+    const waiting = transit.inflow?.drained()
+    return waiting === undefined ? this.#arrive(transit, remembered) : waiting.then(() => this.#arrive(transit, remembered))
   }
 
-  #refuseMessage({ stanza }: Passage): undefined {
+  #refuseMessage({ stanza }: Transit): undefined {
     if (stanza.type !== 'headline') throw new StanzaError('service-unavailable')
     return undefined
   }
 
-  /** DESIGN P1: durable, then visible, then acknowledged. */
-  #store(passage: Passage, remembered: Remembered): 'stored' | undefined {
-    const stanza = this.#clean(passage)
-    return this.#keep(stanza === passage.stanza ? passage : { ...passage, stanza }, remembered)
-  }
-
-  #keep(clean: Passage, remembered: Remembered): 'stored' | undefined {
-    const inflow = inflowOf(clean)
-    const ticket = inflow?.ticket() ?? 0
-    const id = this.#ledger.nextId()
-    this.#append(id, clean, remembered, (refusal) => inflow?.settle(ticket, id, refusal))
+  #keep(transit: Transit, remembered: Remembered): 'stored' | undefined {
+    const { inflow } = transit
+    transit.ticket = inflow?.ticket() ?? 0
+    this.#append(transit, remembered)
     return inflow === undefined ? undefined : 'stored'
   }
 
-  #append(id: LogId, passage: Passage, remembered: Remembered, settled: (refusal: StanzaError | undefined) => void): void {
-    const { stanza, stay } = passage
-    if (stay !== undefined) stay.isStored = true
-    this.#ledger.append(id, stanza, passage.from, passage.to, remembered, (error) => {
-      let refusal: StanzaError | undefined
-      try {
-        if (error !== undefined) refusal = this.#notStored(passage, error)
-        else {
-          if (remembered.sender === undefined) this.#rememberResends(passage)
-          this.#deliver(passage, id)
-        }
-      } catch (thrown) {
-        if (thrown instanceof StanzaError) refusal = this.#refusePassage(passage, thrown)
-        else this.#onFailure(stanza, thrown)
-      }
-      settled(refusal)
-      stay?.end()
-    })
+  #append(transit: Transit, remembered: Remembered): void {
+    if (transit.stay !== undefined) transit.stay.isStored = true
+    transit.isKeptBySender = remembered.sender !== undefined
+    this.#ledger.append(this.#ledger.nextId(), transit, remembered, this.#kept)
   }
 
-  #rememberResends({ session, stanza, to }: Passage): void {
+  readonly #kept = (transit: Transit, id: LogId, error?: Error): void => {
+    let refusal: StanzaError | undefined
+    try {
+      if (error !== undefined) refusal = this.#notStored(transit, error)
+      else {
+        if (!transit.isKeptBySender) this.#rememberResends(transit)
+        this.#deliver(transit, id)
+      }
+    } catch (thrown) {
+      if (thrown instanceof StanzaError) refusal = this.#refuseTransit(transit, thrown)
+      else this.#onFailure(transit.stanza, thrown)
+    }
+    transit.inflow?.settle(transit.ticket, id, refusal)
+    transit.stay?.end()
+  }
+
+  #rememberResends({ session, stanza, to }: Transit): void {
     if (session !== undefined) this.#resends.remember(session, stanza, to)
   }
 
-  #notStored(passage: Passage, error: Error): StanzaError {
-    this.#onFailure(passage.stanza, error)
-    return this.#refusePassage(passage, new StanzaError('resource-constraint'))
+  #notStored(transit: Transit, error: Error): StanzaError {
+    this.#onFailure(transit.stanza, error)
+    return this.#refuseTransit(transit, new StanzaError('resource-constraint'))
   }
 
   /** Who sent it from another node is told there. */
-  #refusePassage({ stanza, arrival }: Passage, refusal: StanzaError): StanzaError {
+  #refuseTransit({ stanza, arrival }: Transit, refusal: StanzaError): StanzaError {
     if (arrival === undefined) this.#bounce(stanza, refusal)
     return refusal
   }
 
   /** XEP-0359 §3, XEP-0203 §4: what claims to be an id by the recipient's or the sender's account, or a delay by this server, was put there by somebody else. */
-  #clean({ stanza, to, from }: Passage): Stanza {
+  #clean({ stanza, to, from }: Transit): Stanza {
     const isSpoofed = (payload: Payload): boolean =>
       isSpoofedStanzaId(payload, stanza, to.bareAddress) ||
       isSpoofedStanzaId(payload, stanza, from.bareAddress) ||
@@ -405,88 +425,93 @@ export class Router {
     return this.isLocal(from) && from.localpart !== '' ? from.bare : undefined
   }
 
-  #deliver(passage: Passage, entry: LogId | undefined): void {
-    const { stanza, to, from, session, arrival } = passage
+  #deliver(transit: Transit, entry: LogId | undefined): void {
+    const { stanza, to, from, session, arrival } = transit
     const recipients = this.#delivery.recipients(stanza, to)
     this.#delivery.send(stanza, to, recipients, entry)
-    const told = { ...passage, entry, recipients }
+    transit.entry = entry
+    transit.recipients = recipients
     if (session !== undefined || (arrival === undefined && this.#localAccount(from) !== undefined))
-      this.#hooks.observe(this.#hooks.chain('sent', 'message'), told)
-    this.#hooks.observe(this.#hooks.chain('inbound', 'message'), told)
-    if (recipients.length === 0) this.#hooks.observe(this.#hooks.chain('undelivered', 'message'), told)
+      this.#hooks.observe(this.#hooks.chain('sent', 'message'), transit)
+    this.#hooks.observe(this.#hooks.chain('inbound', 'message'), transit)
+    if (recipients.length === 0) this.#hooks.observe(this.#hooks.chain('undelivered', 'message'), transit)
   }
 
   /** A message that is visible before it is stored, or that is not stored at all. */
-  #arrive(passage: Passage, remembered: Remembered | undefined): undefined | 'stored' {
-    const clean = { ...passage, stanza: this.#clean(passage) }
-    const { stanza, from, to } = clean
+  #arrive(transit: Transit, remembered: Remembered | undefined): undefined | 'stored' {
+    transit.stanza = this.#clean(transit)
+    const { stanza, to } = transit
     if (remembered === undefined) {
       const recipients = this.#delivery.recipients(stanza, to)
       // RFC 6121 §8.5.2.2.1: what may not be kept and has text is returned; a bare chat state is not worth an error.
       if (recipients.length === 0 && stanza.has('jabber:client', 'body') && stanza.type !== 'headline' && stanza.type !== 'error')
         throw new StanzaError('service-unavailable')
-      this.#deliver(clean, undefined)
+      this.#deliver(transit, undefined)
       return undefined
     }
     if (this.#ledger.mode === 'relaxed') {
       const id = this.#ledger.nextId()
-      this.#ledger.append(id, stanza, from, to, remembered, (error) => {
-        if (error === undefined) return
-        this.#rememberResends(clean)
-        this.#onFailure(stanza, error)
-      })
-      if (remembered.sender === undefined) this.#rememberResends(clean)
-      this.#deliver(clean, id)
+      this.#ledger.append(id, transit, remembered, this.#keptLate)
+      if (remembered.sender === undefined) this.#rememberResends(transit)
+      this.#deliver(transit, id)
       return undefined
     }
     const recipients = this.#delivery.recipients(stanza, to)
     // RFC 6120 §10.1: it must not come before those that a recipient is still to read from the ledger.
     const canGo = recipients.some((each) => !this.#delivery.isBehind(each)) && !recipients.some((each) => each.isCatchingUp)
     if (canGo) {
-      this.#deliver(clean, undefined)
+      this.#deliver(transit, undefined)
       return undefined
     }
     // Nobody is there to take it: this is what the ledger is for, whatever its mode.
-    return this.#keep(clean, remembered)
+    return this.#keep(transit, remembered)
+  }
+
+  readonly #keptLate = (transit: Transit, _id: LogId, error?: Error): void => {
+    if (error === undefined) return
+    this.#rememberResends(transit)
+    this.#onFailure(transit.stanza, error)
   }
 
   /** A message of a session that ended, which was neither taken nor in the ledger; `hadOthers`: other resources were there for those to the bare JID. */
   salvage(message: Stanza, hadOthers: boolean): void {
     const { from, to } = message
     if (from === undefined || to === undefined || !isStorable(message) || (hadOthers && to.resourcepart === '')) return
-    const passage: Passage = { stanza: message, from, to, session: undefined }
-    const keep = (remembered: Remembered): void => this.#append(this.#ledger.nextId(), passage, remembered, () => undefined)
-    const remembered = this.#rememberers(passage)
-    if (remembered instanceof Promise) remembered.then(keep).catch((error: Error) => this.#notStored(passage, error))
-    else keep(remembered)
+    const transit = new Transit(message, from, to, undefined)
+    const remembered = this.#rememberers(transit)
+    if (remembered instanceof Promise)
+      remembered.then((each) => this.#append(transit, each)).catch((error: Error) => this.#notStored(transit, error))
+    else this.#append(transit, remembered)
   }
 
   // ---- iq
 
-  #iqFrom(passage: Passage): undefined | Promise<undefined> {
-    const forwarding = this.#wayTo(passage.to, passage.from)
-    if (forwarding === undefined) return this.#staying(passage, (staying) => this.#iqHere(staying))
-    if (!this.isServed(passage.to)) throw new StanzaError('remote-server-not-found')
-    forwarding.send(homeKey(passage.to), passage.stanza)
+  #iqFrom(transit: Transit): undefined | Promise<undefined> {
+    const forwarding = this.#wayTo(transit.to, transit.from)
+    if (forwarding === undefined) return this.#staying(transit, this.#iqStaying)
+    if (!this.isServed(transit.to)) throw new StanzaError('remote-server-not-found')
+    forwarding.send(homeKey(transit.to), transit.stanza)
     return undefined
   }
 
-  #iqHere(passage: Passage): undefined | Promise<undefined> {
-    const { stanza, to } = passage
-    if (!this.isLocal(to)) return this.#answerIq(this.#serviceOf(to).iq, passage)
-    if (to.localpart === '') return this.#answerIq(this.#iq, passage)
+  readonly #iqStaying = (transit: Transit): undefined | Promise<undefined> => this.#iqHere(transit)
+
+  #iqHere(transit: Transit): undefined | Promise<undefined> {
+    const { to } = transit
+    if (!this.isLocal(to)) return this.#answerIq(this.#serviceOf(to).iq, transit)
+    if (to.localpart === '') return this.#answerIq(this.#iq, transit)
     const chain = this.#hooks.chain('inbound', 'iq')
-    return then(this.#hooks.pass(chain, passage), (passed): undefined | Promise<undefined> => {
+    return then(this.#hooks.pass(chain, transit), (passed): undefined | Promise<undefined> => {
       if (passed === undefined) return undefined
-      const next = passed === stanza ? passage : { ...passage, stanza: passed }
+      transit.stanza = passed
       // RFC 6121 §8.5.2.1.3: a request to the bare JID is answered by the server on the account's behalf.
-      const answered = to.resourcepart === '' ? this.#answerIq(this.#iq, next) : this.#iqToSession(next)
-      this.#hooks.observe(chain, next)
+      const answered = to.resourcepart === '' ? this.#answerIq(this.#iq, transit) : this.#iqToSession(transit)
+      this.#hooks.observe(chain, transit)
       return answered
     })
   }
 
-  #answerIq(iq: IqDispatch, { stanza, from, to, session }: Passage): undefined | Promise<undefined> {
+  #answerIq(iq: IqDispatch, { stanza, from, to, session }: Transit): undefined | Promise<undefined> {
     const answer = (reply: Stanza | undefined): undefined => {
       if (reply !== undefined) this.#answer(reply, session)
     }
@@ -499,7 +524,7 @@ export class Router {
     else this.route(reply)
   }
 
-  #iqToSession({ stanza, to }: Passage): undefined {
+  #iqToSession({ stanza, to }: Transit): undefined {
     const session = this.#sessions.get(to)
     if (session !== undefined) session.send(stanza)
     // RFC 6121 §8.5.3.2.3: nobody there; an answer to nobody is dropped.
@@ -508,33 +533,35 @@ export class Router {
 
   // ---- presence
 
-  #presenceFrom(passage: Passage): undefined | Promise<undefined> {
-    const { stanza } = passage
+  #presenceFrom(transit: Transit): undefined | Promise<undefined> {
+    const { stanza } = transit
     const type = stanza.type ?? 'available'
     if (type !== 'available' && !PRESENCE_TYPES.has(type)) throw new StanzaError('bad-request')
     const handle = this.#presence.get(`${stanza.to === undefined ? 'broadcast' : 'directed'} ${type}`)
-    return handle?.(passage)?.then(() => undefined) as undefined | Promise<undefined>
+    return handle?.(transit)?.then(() => undefined) as undefined | Promise<undefined>
   }
 
-  #inboundPresence(passage: Passage): undefined | Promise<undefined> {
-    const forwarding = this.#wayTo(passage.to, passage.from)
-    if (forwarding === undefined) return this.#staying(passage, (staying) => this.#presenceHere(staying))
-    return then(this.#hooks.pass(this.#hooks.chain('leaving', 'presence'), passage), (passed) => {
-      if (passed !== undefined) forwarding.send(homeKey(passage.to), passed)
+  #inboundPresence(transit: Transit): undefined | Promise<undefined> {
+    const forwarding = this.#wayTo(transit.to, transit.from)
+    if (forwarding === undefined) return this.#staying(transit, this.#presenceStaying)
+    return then(this.#hooks.pass(this.#hooks.chain('leaving', 'presence'), transit), (passed) => {
+      if (passed !== undefined) forwarding.send(homeKey(transit.to), passed)
       return undefined
     })
   }
 
-  #presenceHere(passage: Passage): undefined | Promise<undefined> {
-    const { stanza, to } = passage
+  readonly #presenceStaying = (transit: Transit): undefined | Promise<undefined> => this.#presenceHere(transit)
+
+  #presenceHere(transit: Transit): undefined | Promise<undefined> {
+    const { stanza, to } = transit
     const hosted = this.#services.get(to.domainpart)
-    if (hosted !== undefined) return hosted.service.presence?.(passage)?.then(() => undefined) as undefined | Promise<undefined>
+    if (hosted !== undefined) return hosted.service.presence?.(transit)?.then(() => undefined) as undefined | Promise<undefined>
     const chain = this.#hooks.chain('inbound', 'presence')
-    return then(this.#hooks.pass(chain, passage), (passed) => {
+    return then(this.#hooks.pass(chain, transit), (passed) => {
       if (passed === undefined || to.localpart === '') return undefined
-      const next = { ...passage, stanza: passed }
-      const handled = this.#presence.get(`inbound ${stanza.type ?? 'available'}`)?.(next)
-      this.#hooks.observe(chain, next)
+      transit.stanza = passed
+      const handled = this.#presence.get(`inbound ${stanza.type ?? 'available'}`)?.(transit)
+      this.#hooks.observe(chain, transit)
       return handled?.then(() => undefined)
     }) as undefined | Promise<undefined>
   }
@@ -568,8 +595,26 @@ const endUnlessStored = (stay: Stay): void => {
   if (!stay.isStored) stay.end()
 }
 
-/** Who is told when a message is durable. */
-const inflowOf = ({ session, arrival }: Passage): Inflow | undefined => session ?? arrival?.inflow
+const NOBODY: readonly Session[] = []
+
+/** A message whose sender waits until it is durable at another node. */
+class AwaitedElsewhere implements Awaited {
+  readonly #transit: Transit
+  readonly #arrived: (transit: Transit, id: LogId | undefined, refusal: StanzaError | undefined) => void
+
+  constructor(transit: Transit, arrived: (transit: Transit, id: LogId | undefined, refusal: StanzaError | undefined) => void) {
+    this.#transit = transit
+    this.#arrived = arrived
+  }
+
+  get isKeptBySender(): boolean {
+    return this.#transit.isKeptBySender
+  }
+
+  done(id: LogId | undefined, refusal?: StanzaError): void {
+    this.#arrived(this.#transit, id, refusal)
+  }
+}
 
 const refusal = (stanza: Stanza, error: StanzaError, sender: Address): Stanza | undefined => {
   const type = stanza.type
