@@ -35,8 +35,8 @@ export function usageOf(roots: Roots): Usage {
   return { cpuSeconds: ticks / TICKS_PER_SECOND, rssBytes: rssPages * PAGE_BYTES }
 }
 
-/** What each thread of a process and of its descendants has used so far, by thread: a process with several threads has several. */
-export function threadSeconds(rootPid: number): ReadonlyMap<number, number> {
+/** A process and its descendants. */
+export function familyOf(rootPid: number): readonly number[] {
   const parents = new Map<number, number>()
   for (const name of readdirSync('/proc')) {
     const fields = /^\d+$/.test(name) ? statFields(`/proc/${name}/stat`) : undefined
@@ -46,14 +46,17 @@ export function threadSeconds(rootPid: number): ReadonlyMap<number, number> {
     for (let at = pid; at > 1; at = parents.get(at) ?? 0) if (at === rootPid) return true
     return false
   }
+  return [...parents.keys()].filter(belongs)
+}
+
+/** What each thread of a process and of its descendants has used so far, by thread: a process with several threads has several. */
+export function threadSeconds(rootPid: number): ReadonlyMap<number, number> {
   const seconds = new Map<number, number>()
-  for (const pid of parents.keys()) {
-    if (!belongs(pid)) continue
+  for (const pid of familyOf(rootPid))
     for (const thread of readdirSync(`/proc/${pid}/task`)) {
       const [runNs = '0'] = readFileSync(`/proc/${pid}/task/${thread}/schedstat`, 'utf8').split(' ')
       seconds.set(Number(thread), Number(runNs) / 1e9)
     }
-  }
   return seconds
 }
 

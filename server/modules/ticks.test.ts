@@ -244,6 +244,28 @@ conversation(
   },
 )
 
+for (const [where, others] of [
+  ['at another node', 0],
+  ['where he was', 1],
+] as const)
+  conversation(
+    `ticks §5.1: who comes back ${where} and wants to be told is told what was sent before`,
+    { ...memory, nodes: 2 },
+    async (scene) => {
+      const { juliet, romeo } = await couple(scene)
+      await romeo.sends(says(JULIET, 'm1'))
+      await juliet.ignores()
+      await juliet.stalls()
+      await romeo.sends(says(JULIET, 'm2'))
+      await romeo.leaves()
+      for (let other = 0; other < others; other++) await scene.comesOnline('tybalt@verona.example/square')
+      const again = await scene.comesOnline(romeo.jid)
+      await enables(again)
+      await juliet.stalls(false)
+      expect(await told(again)).toEqual([['m2', 'delivered', NOW]])
+    },
+  )
+
 conversation(
   'ticks §8: a stranger at another node, who then becomes a contact and wants to be told, is told of what is under way',
   { ...memory, nodes: 2 },

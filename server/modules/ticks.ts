@@ -221,7 +221,7 @@ export const ticks = defineModule({
             ]),
         observe('session-ended', ({ session }) => {
           pushes.wantsNoMore(session)
-          if (sessions.of(session.account).length === 0) pushes.left(session.account)
+          if (sessions.of(session.account).length === 0) pushes.ended(session.account)
         }),
         observe('account-deleted', ({ account }) => watermarks.forget(account)),
       ],

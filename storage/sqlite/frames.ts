@@ -72,7 +72,7 @@ export const decodeRequest = (frame: Buffer): CarriedRequest => {
     batch: {
       take: () => messageOf(buffer, byteOffset + start),
       copy(lent) {
-        const memory = lent.byteLength >= length ? lent : new ArrayBuffer(Math.max(length, 2 * lent.byteLength))
+        const memory = lent.byteLength >= length ? lent : new ArrayBuffer(length)
         new Uint8Array(memory).set(frame.subarray(start, start + length))
         return messageOf(memory, 0)
       },

@@ -111,8 +111,12 @@ export class Pushes {
     if (this.#wanting.size === 0) this.#options.onWanted(true)
     this.#wanting.set(session.account, new Set([session]))
     this.#knownSince = this.#options.lastId()
-    for (const peer of this.#toldToHush.get(session.account) ?? []) this.#options.tell(peer, 'unhush', session.account)
-    this.#toldToHush.delete(session.account)
+    this.#unhush(session.account)
+  }
+
+  #unhush(account: BareJid): void {
+    for (const peer of this.#toldToHush.get(account) ?? []) this.#options.tell(peer, 'unhush', account)
+    this.#toldToHush.delete(account)
   }
 
   isWanted(session: Session): boolean {
@@ -165,7 +169,7 @@ export class Pushes {
     if (flight !== undefined && isTo(flight, account)) {
       this.#inFlight.delete(id)
       if ('recipient' in flight) this.#tellSender(flight, id, atMs)
-      else if (this.#hushed.get(flight.sender) !== flight) this.#seek(account, id)
+      else if (this.#wanting.has(flight.sender) || this.#hushed.get(flight.sender) !== flight) this.#seek(account, id)
     } else if (id <= this.#knownSince || id <= (this.#cameAt.get(account) ?? 0)) this.#seek(account, id)
   }
 
@@ -189,10 +193,12 @@ export class Pushes {
 
   async #tellAway(sender: BareJid, words: readonly Word[]): Promise<void> {
     const { states, tell } = this.#options
+    let unseen: BareJid | undefined
     for (const [recipient, each] of Map.groupBy(words, (word) => word.recipient))
       if (await states.maySeeDelivery(sender, recipient)) tell(sender, 'delivered', JSON.stringify(each))
-      // Who may not know is asked, so that this is not found out for each message of who does not want to.
-      else tell(sender, 'enquiry', recipient)
+      else unseen = recipient
+    // Who may not know is asked, so that this is not found out for each message of who does not want to.
+    if (unseen !== undefined && sender.includes('@')) tell(sender, 'enquiry', unseen)
   }
 
   /** What the home of a recipient says, which has looked whether the account may know. */
@@ -226,10 +232,15 @@ export class Pushes {
     this.#cameAt.set(account, this.#options.lastId())
   }
 
-  /** Its last one has ended, or it is at home elsewhere. */
-  left(account: BareJid): void {
+  /** Its last one has ended. */
+  ended(account: BareJid): void {
     this.#cameAt.delete(account)
-    this.#toldToHush.delete(account)
+  }
+
+  /** It is at home elsewhere, or nowhere: whether it wants to know is for others to say. */
+  left(account: BareJid): void {
+    this.ended(account)
+    this.#unhush(account)
   }
 
   /** A peer of the account says that it has read up to this message. */
