@@ -7,6 +7,7 @@ import { defineModule } from './module.ts'
 
 const ROMEO = 'romeo@verona.example'
 const JULIET = 'juliet@verona.example/balcony'
+const SM = 'urn:xmpp:sm:3'
 
 /** Looks at a message for as long as it is told to. */
 const slow = (id: string) => {
@@ -115,5 +116,29 @@ conversation(
     await settle()
     await juliet.sends(says('m2'))
     for (const id of ['m1', 'm2']) await romeo.receives(hears(id, false))
+  },
+)
+
+conversation(
+  'decision 0010: who waits for an answer that a full link does not take gets it later',
+  { modules: [presence, offline], nodes: 2, carriers: ['memory'] },
+  async ({ connect, comesBy, comesOnline, fills, clock, settle }) => {
+    comesBy(0)
+    const juliet = await connect(JULIET)
+    await juliet.sends(`<enable xmlns="${SM}"/>`)
+    await juliet.receives(`<enabled xmlns="${SM}"/>`)
+    comesBy(1)
+    const romeo = await comesOnline(`${ROMEO}/orchard`)
+    await juliet.sends(says('m1'))
+    await romeo.receives(hears('m1', false))
+    fills(1)
+    await juliet.sends(says('m2'))
+    await romeo.receives(hears('m2', false))
+    await juliet.sends(`<r xmlns="${SM}"/>`)
+    await juliet.receivesNothing()
+    fills(1, false)
+    clock.advance('1s')
+    await settle()
+    await juliet.receives(`<a xmlns="${SM}" h="2"/>`)
   },
 )

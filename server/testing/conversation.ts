@@ -52,6 +52,8 @@ export interface Scene {
   loses(node: number): Promise<void>
   /** What is on its way between nodes is lost, and their links begin anew. */
   interrupts(): Promise<void>
+  /** The links of one node of several take nothing more, or everything again. */
+  fills(node: number, isFull?: boolean): void
   /** What this node appends to the log from now on lands when it is told to, also after the node was lost. */
   delays(node: number): { land(): Promise<void> }
   /** The wall clock of one node of several is put forward or back. */
@@ -188,6 +190,7 @@ const setUp = async (carrier: Carrier, options: ConversationOptions): Promise<{ 
       clock.advance(DEATH_MS)
       await settle()
     },
+    fills: (node, isFull = true) => fleet.fill(`n${node}`, isFull),
     async interrupts() {
       fleet.interrupt()
       await settle()

@@ -15,6 +15,7 @@ export class MemoryFleet {
   #registrar: Promise<Links> | undefined
   #lastEpoch = 0
   #inTransit = 0
+  readonly #full = new Set<string>()
   #era = 0
 
   constructor(clock: FakeClock) {
@@ -42,6 +43,12 @@ export class MemoryFleet {
     this.#era++
     const nodes = [...this.#stations.values()].filter(({ node }) => node.name !== REGISTRAR)
     for (const { node, events } of nodes) for (const other of nodes) if (other.node !== node) events.interrupted(other.node.epoch)
+  }
+
+  /** The links of this node take nothing more, as when nobody reads at their other ends, or take everything again. */
+  fill(name: string, isFull: boolean): void {
+    if (isFull) this.#full.add(name)
+    else this.#full.delete(name)
   }
 
   async close(): Promise<void> {
@@ -76,7 +83,7 @@ export class MemoryFleet {
         })
         return true
       },
-      queuedBytes: () => 0,
+      queuedBytes: () => (this.#full.has(self.name) ? Number.POSITIVE_INFINITY : 0),
       drop() {},
       close: async () => this.#end(self),
     }
