@@ -134,11 +134,10 @@ export class Pushes {
 
   /** A message of an account that is at home here was committed. */
   sent(id: LogId, message: Stanza, from: BareJid, to: BareJid, atMs: number): void {
-    const messageId = messageIdOf(message)
     const news = this.#newsFor(from)
     if (news === undefined) return
     // Whoever writes to himself has read it.
-    news.add(id, messageId, to, from === to ? 'read' : 'sent', atMs)
+    news.add(id, messageIdOf(message), to, from === to ? 'read' : 'sent', atMs)
     if (from !== to && this.#options.isHere(to)) this.#note(id, message, from, to)
   }
 
