@@ -92,10 +92,12 @@ export class Channel {
   #schedule(): void {
     if (this.#isScheduled || this.#committing !== undefined) return
     this.#isScheduled = true
-    setImmediate(() => {
-      this.#isScheduled = false
-      if (this.#committing === undefined) this.#post()
-    })
+    setImmediate(this.#postDue)
+  }
+
+  readonly #postDue = (): void => {
+    this.#isScheduled = false
+    if (this.#committing === undefined) this.#post()
   }
 
   #post(): void {
