@@ -11,48 +11,36 @@ export type Roots = number | readonly number[]
 
 /** What processes and all their descendants have used so far: user and system time, and resident memory now. */
 export function usageOf(roots: Roots): Usage {
-  const rootPids = new Set([roots].flat())
-  const stats = new Map<number, { parent: number; ticks: number; rssPages: number }>()
-  for (const name of readdirSync('/proc')) {
-    if (!/^\d+$/.test(name)) continue
-    const fields = statFields(`/proc/${name}/stat`)
-    if (fields === undefined) continue
-    const at = (index: number) => Number(fields[index])
-    // proc(5), counted from the state: 1 ppid, 11–14 utime stime cutime cstime, 21 rss.
-    stats.set(Number(name), { parent: at(1), ticks: at(11) + at(12) + at(13) + at(14), rssPages: at(21) })
-  }
-  const belongs = (pid: number): boolean => {
-    for (let at = pid; at > 1; at = stats.get(at)?.parent ?? 0) if (rootPids.has(at)) return true
-    return false
-  }
   let ticks = 0
   let rssPages = 0
-  for (const [pid, stat] of stats) {
-    if (!belongs(pid)) continue
-    ticks += stat.ticks
-    rssPages += stat.rssPages
+  for (const fields of familyOf(roots).values()) {
+    const at = (index: number) => Number(fields[index])
+    // proc(5), counted from the state: 11–14 utime stime cutime cstime, 21 rss.
+    ticks += at(11) + at(12) + at(13) + at(14)
+    rssPages += at(21)
   }
   return { cpuSeconds: ticks / TICKS_PER_SECOND, rssBytes: rssPages * PAGE_BYTES }
 }
 
-/** A process and its descendants. */
-export function familyOf(rootPid: number): readonly number[] {
-  const parents = new Map<number, number>()
+/** Processes and all their descendants, by number; of each the fields of its /proc/pid/stat, from the state on. */
+export function familyOf(roots: Roots): ReadonlyMap<number, readonly string[]> {
+  const rootPids = new Set([roots].flat())
+  const all = new Map<number, readonly string[]>()
   for (const name of readdirSync('/proc')) {
     const fields = /^\d+$/.test(name) ? statFields(`/proc/${name}/stat`) : undefined
-    if (fields !== undefined) parents.set(Number(name), Number(fields[1]))
+    if (fields !== undefined) all.set(Number(name), fields)
   }
   const belongs = (pid: number): boolean => {
-    for (let at = pid; at > 1; at = parents.get(at) ?? 0) if (at === rootPid) return true
+    for (let at = pid; at > 1; at = Number(all.get(at)?.[1] ?? 0)) if (rootPids.has(at)) return true
     return false
   }
-  return [...parents.keys()].filter(belongs)
+  return new Map([...all].filter(([pid]) => belongs(pid)))
 }
 
 /** What each thread of a process and of its descendants has used so far, by thread: a process with several threads has several. */
 export function threadSeconds(rootPid: number): ReadonlyMap<number, number> {
   const seconds = new Map<number, number>()
-  for (const pid of familyOf(rootPid))
+  for (const pid of familyOf(rootPid).keys())
     for (const thread of readdirSync(`/proc/${pid}/task`)) {
       const [runNs = '0'] = readFileSync(`/proc/${pid}/task/${thread}/schedstat`, 'utf8').split(' ')
       seconds.set(Number(thread), Number(runNs) / 1e9)

@@ -35,7 +35,7 @@ export function lendProcessors(pid: number, processors: number): Processors | un
     }
     try {
       for (const [name, value] of Object.entries(limits)) writeFileSync(join(group, name), value)
-      for (const each of familyOf(pid)) writeFileSync(join(group, 'cgroup.procs'), `${each}`)
+      for (const each of familyOf(pid).keys()) writeFileSync(join(group, 'cgroup.procs'), `${each}`)
       return { release: () => remove(group) }
     } catch {
       rmdirSync(group)

@@ -6,7 +6,7 @@ import { isSpoofedStanzaId } from '#stanzas/stanza-id.ts'
 import type { LogId } from '#storage/shapes.ts'
 import type { Accounts } from './accounts.ts'
 import type { Delivery } from './delivery.ts'
-import { type Arrival, type Awaited, type Forwarding, homeKey } from './forwarding.ts'
+import { type Arrival, type Forwarding, homeKey } from './forwarding.ts'
 import type { Hooks } from './hooks.ts'
 import type { Handled } from './inflow.ts'
 import type { IqDispatch } from './iq.ts'
@@ -18,7 +18,7 @@ import type { Stay } from './residence.ts'
 import type { Session } from './session.ts'
 import type { Sessions } from './sessions.ts'
 import { isStorable } from './storable.ts'
-import { Transit } from './transit.ts'
+import { AwaitedElsewhere, Transit } from './transit.ts'
 
 interface Hosted {
   readonly service: Service
@@ -488,13 +488,11 @@ export class Router {
 
   #iqFrom(transit: Transit): undefined | Promise<undefined> {
     const forwarding = this.#wayTo(transit.to, transit.from)
-    if (forwarding === undefined) return this.#staying(transit, this.#iqStaying)
+    if (forwarding === undefined) return this.#staying(transit, (staying) => this.#iqHere(staying))
     if (!this.isServed(transit.to)) throw new StanzaError('remote-server-not-found')
     forwarding.send(homeKey(transit.to), transit.stanza)
     return undefined
   }
-
-  readonly #iqStaying = (transit: Transit): undefined | Promise<undefined> => this.#iqHere(transit)
 
   #iqHere(transit: Transit): undefined | Promise<undefined> {
     const { to } = transit
@@ -543,14 +541,12 @@ export class Router {
 
   #inboundPresence(transit: Transit): undefined | Promise<undefined> {
     const forwarding = this.#wayTo(transit.to, transit.from)
-    if (forwarding === undefined) return this.#staying(transit, this.#presenceStaying)
+    if (forwarding === undefined) return this.#staying(transit, (staying) => this.#presenceHere(staying))
     return then(this.#hooks.pass(this.#hooks.chain('leaving', 'presence'), transit), (passed) => {
       if (passed !== undefined) forwarding.send(homeKey(transit.to), passed)
       return undefined
     })
   }
-
-  readonly #presenceStaying = (transit: Transit): undefined | Promise<undefined> => this.#presenceHere(transit)
 
   #presenceHere(transit: Transit): undefined | Promise<undefined> {
     const { stanza, to } = transit
@@ -596,25 +592,6 @@ const endUnlessStored = (stay: Stay): void => {
 }
 
 const NOBODY: readonly Session[] = []
-
-/** A message whose sender waits until it is durable at another node. */
-class AwaitedElsewhere implements Awaited {
-  readonly #transit: Transit
-  readonly #arrived: (transit: Transit, id: LogId | undefined, refusal: StanzaError | undefined) => void
-
-  constructor(transit: Transit, arrived: (transit: Transit, id: LogId | undefined, refusal: StanzaError | undefined) => void) {
-    this.#transit = transit
-    this.#arrived = arrived
-  }
-
-  get isKeptBySender(): boolean {
-    return this.#transit.isKeptBySender
-  }
-
-  done(id: LogId | undefined, refusal?: StanzaError): void {
-    this.#arrived(this.#transit, id, refusal)
-  }
-}
 
 const refusal = (stanza: Stanza, error: StanzaError, sender: Address): Stanza | undefined => {
   const type = stanza.type

@@ -1,7 +1,8 @@
 import type { Address } from '#stanzas/jid.ts'
 import type { Stanza } from '#stanzas/stanza.ts'
+import type { StanzaError } from '#stanzas/stanza-error.ts'
 import type { LogId } from '#storage/shapes.ts'
-import type { Arrival } from './forwarding.ts'
+import type { Arrival, Awaited } from './forwarding.ts'
 import type { Passage } from './hooks.ts'
 import type { Inflow } from './inflow.ts'
 import type { Stay } from './residence.ts'
@@ -42,5 +43,24 @@ export class Transit implements Passage {
   /** Who is told when it is durable. */
   get inflow(): Inflow | undefined {
     return this.session ?? this.arrival?.inflow
+  }
+}
+
+/** A message whose sender waits until it is durable at another node. */
+export class AwaitedElsewhere implements Awaited {
+  readonly #transit: Transit
+  readonly #arrived: (transit: Transit, id: LogId | undefined, refusal: StanzaError | undefined) => void
+
+  constructor(transit: Transit, arrived: (transit: Transit, id: LogId | undefined, refusal: StanzaError | undefined) => void) {
+    this.#transit = transit
+    this.#arrived = arrived
+  }
+
+  get isKeptBySender(): boolean {
+    return this.#transit.isKeptBySender
+  }
+
+  done(id: LogId | undefined, refusal?: StanzaError): void {
+    this.#arrived(this.#transit, id, refusal)
   }
 }

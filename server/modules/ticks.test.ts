@@ -57,6 +57,15 @@ const couple = async (scene: Scene) => {
   await scene.befriend(juliet, romeo)
   return { juliet, romeo }
 }
+/** Juliet and Romeo at two nodes: that he does not want to be told is known at hers, and m2 is under way to her. */
+const hushed = async (scene: Scene) => {
+  const { juliet, romeo } = await couple(scene)
+  await romeo.sends(says(JULIET, 'm1'))
+  await juliet.ignores()
+  await juliet.stalls()
+  await romeo.sends(says(JULIET, 'm2'))
+  return { juliet, romeo }
+}
 const another = async (scene: Scene, ...known: readonly Actor[]) => {
   const actor = await scene.comesOnline(`${known[0]?.bareJid}/another`)
   for (const each of known) await each.ignores()
@@ -231,11 +240,7 @@ conversation(
   'ticks §5.1: what was sent between nodes before its account wanted to be told is told when it changes',
   { ...memory, nodes: 2 },
   async (scene) => {
-    const { juliet, romeo } = await couple(scene)
-    await romeo.sends(says(JULIET, 'm1'))
-    await juliet.ignores()
-    await juliet.stalls()
-    await romeo.sends(says(JULIET, 'm2'))
+    const { juliet, romeo } = await hushed(scene)
     await enables(romeo)
     await juliet.stalls(false)
     expect(await told(romeo)).toEqual([['m2', 'delivered', NOW]])
@@ -252,11 +257,7 @@ for (const [where, others] of [
     `ticks §5.1: who comes back ${where} and wants to be told is told what was sent before`,
     { ...memory, nodes: 2 },
     async (scene) => {
-      const { juliet, romeo } = await couple(scene)
-      await romeo.sends(says(JULIET, 'm1'))
-      await juliet.ignores()
-      await juliet.stalls()
-      await romeo.sends(says(JULIET, 'm2'))
+      const { juliet, romeo } = await hushed(scene)
       await romeo.leaves()
       for (let other = 0; other < others; other++) await scene.comesOnline('tybalt@verona.example/square')
       const again = await scene.comesOnline(romeo.jid)

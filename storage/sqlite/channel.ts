@@ -5,11 +5,9 @@ import { StorageError } from '../storage-error.ts'
 import { Batch, Dictionary, type Done } from './batch.ts'
 import { errorOf, type Failure } from './failure.ts'
 import type { Port } from './port.ts'
-import type { Answer, BatchAnswer, CallName, Calls } from './protocol.ts'
+import { type Answer, type BatchAnswer, type CallName, type Calls, MAX_KEPT_BYTES } from './protocol.ts'
 
 const SMALLEST_BYTES = 64 * 1024
-/** Memory of a batch larger than this is given back instead of used again. */
-const MAX_KEPT_BYTES = 4 * 1024 * 1024
 
 /**
  * The asking end of the writer. What one turn asks for goes off together at its end; while the writer commits, everything new is collected

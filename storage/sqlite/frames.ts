@@ -1,5 +1,5 @@
 import { deserialize, serialize } from 'node:v8'
-import type { Answer, BatchAnswer, BatchMessage, Request } from './protocol.ts'
+import { type Answer, type BatchAnswer, type BatchMessage, MAX_KEPT_BYTES, type Request } from './protocol.ts'
 
 /**
  * What passes between a process and the writer of another, in frames over a Unix socket:
@@ -108,9 +108,8 @@ const framed = (kind: number, parts: readonly Uint8Array[]): readonly Uint8Array
   return [head, ...parts.filter(({ length }) => length > 0)]
 }
 
-/** What the next frame's memory is at least, and at most when it is kept for the frame after that. */
+/** What the next frame's memory is at least. */
 const SMALLEST_BYTES = 64 * 1024
-const MAX_KEPT_BYTES = 4 * 1024 * 1024
 
 /** Cuts what a socket brings into frames, without their lengths. */
 export class FrameReader {

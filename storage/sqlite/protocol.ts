@@ -20,6 +20,9 @@ export type Calls = AccountCalls &
   }
 export type CallName = keyof Calls
 
+/** Memory of a batch larger than this is given back instead of used again, at either end. */
+export const MAX_KEPT_BYTES = 4 * 1024 * 1024
+
 export interface Call {
   readonly name: CallName
   readonly args: readonly unknown[]

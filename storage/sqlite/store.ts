@@ -23,6 +23,7 @@ import {
   type CallResult,
   type Calls,
   CLEAR_BYTES,
+  MAX_KEPT_BYTES,
   OPERATION_APPEND,
 } from './protocol.ts'
 import { Records } from './records.ts'
@@ -31,8 +32,6 @@ import { WordIndex } from './word-index.ts'
 
 /** After a failed slice, so many batches pass before the next try: a full disk is not filled by trying. */
 const BATCHES_AFTER_FAILURE = 100
-/** Memory larger than this is not kept for the next batch. */
-const MAX_KEPT_BYTES = 4 * 1024 * 1024
 
 export interface StoreOptions {
   readonly folder: string
